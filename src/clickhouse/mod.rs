@@ -1,0 +1,1 @@
+//! Connection, rows, writers and reads of the tables.

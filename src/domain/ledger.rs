@@ -1,0 +1,378 @@
+//! What administrators change, and what comes of it: an entry in the ledger, or a refusal that
+//! says by how much. Also the absolute states that deciding and changing leave behind.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::credits::Credits;
+use super::decision::Decision;
+use super::ids::{FeatureId, TeamId, UserId, WorkspaceId};
+use super::period::{Day, Instant, PeriodName};
+
+/// Holds credits inside a workspace and period.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Account {
+    /// The shared pool.
+    Pool,
+    /// Reserved for a team.
+    Team(TeamId),
+    /// Allocated to a user.
+    User(UserId),
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pool => f.write_str("pool"),
+            Self::Team(team) => write!(f, "team:{team}"),
+            Self::User(user) => write!(f, "user:{user}"),
+        }
+    }
+}
+
+/// A text that names no account.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no account: write pool, team:<id> or user:<id>")]
+pub struct AccountError(String);
+
+impl std::str::FromStr for Account {
+    type Err = AccountError;
+    fn from_str(text: &str) -> Result<Self, AccountError> {
+        let fault = |_| AccountError(text.to_owned());
+        match text.split_once(':') {
+            None if text == "pool" => Ok(Self::Pool),
+            Some(("team", id)) => TeamId::parse(id).map(Self::Team).map_err(fault),
+            Some(("user", id)) => UserId::parse(id).map(Self::User).map_err(fault),
+            _ => Err(AccountError(text.to_owned())),
+        }
+    }
+}
+
+impl Serialize for Account {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Account {
+    fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        String::deserialize(input)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What happens to an event that breaks a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Enforcement {
+    /// It is denied.
+    #[default]
+    Hard,
+    /// It is debited as far as accounts reach; the rest is overage.
+    Soft,
+}
+
+/// A ceiling as a setting: absent inherits, `"none"` says no limit against a default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitSetting {
+    /// At most this much a period.
+    Credits(Credits),
+    /// No limit, whatever the defaults say.
+    None,
+}
+
+impl Serialize for LimitSetting {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Credits(credits) => credits.serialize(out),
+            Self::None => out.serialize_str("none"),
+        }
+    }
+}
+
+/// The plan of a workspace; a new one replaces the whole of the old.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Credits that enter the pool with each period.
+    pub monthly_credits: Credits,
+    /// IANA name.
+    pub timezone: String,
+    /// 1..=28.
+    pub anchor_day: i8,
+    /// What happens to an event that breaks a rule.
+    pub enforcement: Enforcement,
+    /// For users without a limit of their own or their team's.
+    pub default_user_limit: Option<Credits>,
+}
+
+/// One administrative change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Change {
+    /// Replaces the plan.
+    Plan(Plan),
+    /// Changes what is named of a user; a field left out stays.
+    User {
+        /// Whose settings.
+        user: UserId,
+        /// Outer none: stays. Inner none: inherits.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        limit: Option<Option<LimitSetting>>,
+        /// Outer none: stays. Inner none: leaves the team.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        team: Option<Option<TeamId>>,
+        /// None: stays.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        suspended: Option<bool>,
+    },
+    /// Replaces a team's settings.
+    Team {
+        /// Which team.
+        team: TeamId,
+        /// Credits moved from the pool to the team when a period opens.
+        monthly_reserve: Credits,
+        /// Moves the difference now too, all or nothing.
+        apply_now: bool,
+        /// For members without a limit of their own.
+        default_user_limit: Option<Credits>,
+    },
+    /// Replaces a feature's settings.
+    Feature {
+        /// Which feature.
+        feature: FeatureId,
+        /// Ceiling over all users; none lifts it.
+        limit: Option<Credits>,
+    },
+    /// Brings credits into the pool.
+    TopUp {
+        /// How much, above 0.
+        credits: Credits,
+    },
+    /// Moves credits between two accounts.
+    Transfer {
+        /// Source.
+        from: Account,
+        /// Destination.
+        to: Account,
+        /// How much, above 0.
+        credits: Credits,
+        /// A transfer into a user raises their limit of this period by the same amount.
+        raise_limit: bool,
+    },
+    /// Moves credits from the pool to a user and raises the user's limit of this period alike.
+    Grant {
+        /// Who gets them.
+        user: UserId,
+        /// How much, above 0.
+        credits: Credits,
+    },
+}
+
+impl Change {
+    /// The `kind` of the ledger entry.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Plan(_) => "plan",
+            Self::User { .. } => "user",
+            Self::Team { .. } => "team",
+            Self::Feature { .. } => "feature",
+            Self::TopUp { .. } => "top_up",
+            Self::Transfer { .. } => "transfer",
+            Self::Grant { .. } => "grant",
+        }
+    }
+}
+
+/// Why a change was not made; nothing happened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The source holds too little.
+    #[error("{account} has {remaining} credits left, {wanted} are needed")]
+    InsufficientCredits {
+        /// The source.
+        account: Account,
+        /// What it holds.
+        remaining: Credits,
+        /// What was asked for.
+        wanted: Credits,
+    },
+    /// The workspace has no plan yet, so it has no credits to move.
+    #[error("the workspace has no plan yet: set one first")]
+    NoPlan,
+    /// From an account to itself.
+    #[error("source and destination are both {0}")]
+    SameAccount(Account),
+    /// A total would pass the largest.
+    #[error("more than 8000000000 credits in one workspace and period")]
+    TooManyCredits,
+    /// An amount of 0 or below where something must move.
+    #[error("credits must be above 0")]
+    NotPositive,
+}
+
+impl Refusal {
+    /// The stable code of the API.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InsufficientCredits { .. } => "insufficient_credits",
+            Self::NoPlan => "no_plan",
+            Self::SameAccount(_) => "same_account",
+            Self::TooManyCredits => "too_many_credits",
+            Self::NotPositive => "invalid_credits",
+        }
+    }
+}
+
+/// Credits that entered (+) or left (-) an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Posting {
+    /// Which account.
+    pub account: Account,
+    /// Of which period.
+    pub period: PeriodName,
+    /// Signed.
+    pub credits: Credits,
+}
+
+/// One entry of the ledger, as it stands in the topic.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Entry {
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// Raised by each rebuild.
+    pub epoch: u64,
+    /// Gapless in workspace and epoch, from 1.
+    pub sequence: u64,
+    /// [`Change::kind`], or `opening`.
+    pub kind: String,
+    /// Who did it.
+    pub actor: String,
+    /// Why, in their words.
+    pub reason: Option<String>,
+    /// The key under which a retry is recognised.
+    pub idempotency_key: Option<String>,
+    /// The period that it belongs to.
+    pub period: PeriodName,
+    /// The server's time.
+    pub at: Instant,
+    /// Signed; together they sum to what entered or left the workspace.
+    pub postings: Vec<Posting>,
+    /// The change itself.
+    pub change: serde_json::Value,
+}
+
+/// One version number out of epoch and sequence: a later state has the higher one.
+pub fn version(epoch: u64, sequence: u64) -> u64 {
+    (epoch << 40) | sequence
+}
+
+/// The absolute state of an account after a version; writing it twice changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Balance {
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// The period.
+    pub period: PeriodName,
+    /// Which account.
+    pub account: Account,
+    /// Everything that ever came in, gross.
+    pub credited: Credits,
+    /// Everything that was moved away, gross.
+    pub transferred_out: Credits,
+    /// Drawn by usage.
+    pub used: Credits,
+    /// Set aside by holds.
+    pub held: Credits,
+    /// What the user spent from whichever account; 0 for pool and teams.
+    pub spent: Credits,
+    /// The user's effective limit; none for pool and teams.
+    pub limit: Option<Credits>,
+    /// See [`version`].
+    pub version: u64,
+}
+
+impl Balance {
+    /// What is left; never negative.
+    pub fn remaining(&self) -> Credits {
+        self.credited - self.transferred_out - self.used - self.held
+    }
+}
+
+/// Sums of usage of one cell of the rollups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Debited from accounts.
+    pub credits: Credits,
+    /// Spent beyond them.
+    pub overage_credits: Credits,
+    /// Allowed and overage.
+    pub events: u64,
+    /// Overage alone.
+    pub overage_events: u64,
+    /// Denied.
+    pub denied_events: u64,
+    /// What the denied asked for, in microcredits; their sum has no largest total.
+    pub denied_micro: i128,
+}
+
+/// The absolute totals of one cell after a version; writing it twice changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rollup {
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// The period.
+    pub period: PeriodName,
+    /// Who.
+    pub user: UserId,
+    /// What on.
+    pub feature: FeatureId,
+    /// The day in the workspace's zone.
+    pub day: Day,
+    /// The sums.
+    pub totals: Totals,
+    /// See [`version`].
+    pub version: u64,
+}
+
+/// The whole workspace's credits after a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolState {
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// The period.
+    pub period: PeriodName,
+    /// Everything that entered the workspace.
+    pub total: Credits,
+    /// Drawn by usage, from whichever account.
+    pub used: Credits,
+    /// Set aside by holds.
+    pub held: Credits,
+    /// Of the pool account alone: what nobody was allocated.
+    pub unallocated: Credits,
+    /// See [`version`].
+    pub version: u64,
+    /// When it was so, by the clock of who asked.
+    pub at: Instant,
+}
+
+impl PoolState {
+    /// What is left of the whole workspace.
+    pub fn remaining(&self) -> Credits {
+        self.total - self.used - self.held
+    }
+}
+
+/// What one round of deciding (or one change) left behind, ready to be recorded.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Effects {
+    /// One for each event that has an answer, in the order of the events.
+    pub decisions: Vec<Decision>,
+    /// Redelivered events whose decision was recorded and committed before: nothing left to do.
+    pub settled_before: usize,
+    /// Accounts touched.
+    pub balances: Vec<Balance>,
+    /// Cells touched.
+    pub rollups: Vec<Rollup>,
+    /// Workspaces touched.
+    pub pools: Vec<PoolState>,
+}

@@ -1,0 +1,17 @@
+//! The credit model, pure: no runtime, no clock, no I/O, no log. In reading order: what identifies
+//! things ([`ids`]), what is counted ([`credits`]), when ([`period`]), what is published
+//! ([`event`], [`rates`]), what is answered ([`decision`]), what administrators change
+//! ([`ledger`]), and the whole rule in plain Rust ([`model`]), which the Lua is compared with.
+
+pub mod credits;
+pub mod decision;
+pub mod event;
+pub mod ids;
+pub mod ledger;
+pub mod model;
+pub mod period;
+pub mod rates;
+pub mod record;
+
+pub use credits::Credits;
+pub use ids::{FeatureId, HoldId, TeamId, UserId, WorkspaceId};

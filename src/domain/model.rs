@@ -1,0 +1,1 @@
+//! The debit rule in plain Rust.

@@ -1,0 +1,6 @@
+//! Tollgate checks and debits every AI call against a workspace's credits.
+
+pub mod clickhouse;
+pub mod domain;
+pub mod kafka;
+pub mod redis;
