@@ -1,0 +1,59 @@
+# Apache Kafka, one KRaft node, straight from its jars. Sourced by ../stack.
+
+KAFKA_PORT=${KAFKA_PORT:-19092}
+KAFKA_CONTROLLER_PORT=${KAFKA_CONTROLLER_PORT:-19093}
+KAFKA_HEAP=${KAFKA_HEAP:-768m}
+KAFKA_CLUSTER_ID=dG9sbGdhdGUtbG9jYWwtMQ
+
+kafka_port() { echo "$KAFKA_PORT"; }
+
+kafka_libs() { echo "$STACK_DIR/kafka/libs-$KAFKA_VERSION"; }
+kafka_stamp() { echo "$(kafka_libs)/.complete"; }
+
+kafka_fetch() {
+    [[ -f $(kafka_stamp) ]] || step "fetching Kafka $KAFKA_VERSION" kafka_copy_jars
+}
+
+kafka_copy_jars() {
+    local libs
+    libs=$(kafka_libs)
+    rm -rf "$libs"
+    mvn -q -B -f "$LOCAL_DIR/kafka/pom.xml" "-Dmaven.repo.local=$STACK_DIR/m2" \
+        "-Dkafka.version=$KAFKA_VERSION" "-Dlog4j.version=$LOG4J_VERSION" \
+        "org.apache.maven.plugins:maven-dependency-plugin:$MAVEN_DEPENDENCY_VERSION:copy-dependencies" \
+        -DincludeScope=runtime "-DoutputDirectory=$libs"
+    rm -rf "$STACK_DIR/m2" # the jars are copies
+    touch "$libs/.complete"
+}
+
+kafka_java() {
+    echo "-cp" "$(kafka_libs)/*" "-Dlog4j2.configurationFile=$LOCAL_DIR/kafka/log4j2.properties"
+}
+
+kafka_start() {
+    local properties=$STACK_DIR/kafka/server.properties
+    kafka_fetch
+    kafka_write_properties >"$properties"
+    [[ -f $STACK_DIR/kafka/data/meta.properties ]] ||
+        step "formatting Kafka's storage" kafka_format "$properties"
+    start kafka java "-Xmx$KAFKA_HEAP" "-Xms256m" -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -Djava.awt.headless=true \
+        "-Dlog4j2.configurationFile=$LOCAL_DIR/kafka/log4j2.properties" \
+        -cp "$(kafka_libs)/*" kafka.Kafka "$properties"
+}
+
+kafka_write_properties() {
+    sed -e "s|@PORT@|$KAFKA_PORT|g" -e "s|@CONTROLLER_PORT@|$KAFKA_CONTROLLER_PORT|g" \
+        -e "s|@DATA@|$STACK_DIR/kafka/data|g" "$LOCAL_DIR/kafka/server.properties"
+}
+
+kafka_format() {
+    java -Xmx256m -XX:TieredStopAtLevel=1 "-Dlog4j2.configurationFile=$LOCAL_DIR/kafka/log4j2.properties" \
+        -cp "$(kafka_libs)/*" kafka.tools.StorageTool format --config "$1" --cluster-id "$KAFKA_CLUSTER_ID"
+}
+
+# An ApiVersions request, version 0, correlation id 7: the answer repeats the id and has no error.
+kafka_answers() {
+    local answer
+    answer=$(ask "$KAFKA_PORT" 2 '\0\0\0\012\0\022\0\0\0\0\0\007\377\377' 10)
+    [[ ${answer:8:12} == 000000070000 ]]
+}
