@@ -7,6 +7,10 @@ process; this file is only the door. It binds loopback only and checks no user o
 Rows never pass through Python: an INSERT's body goes to the engine in the pieces in which
 it arrives, an answer comes back as one block of bytes.
 
+Measured on 2 cores, chdb-core 26.9.0, one connection, RowBinary of 8 columns (70 bytes a row) into a
+partitioned ReplacingMergeTree, best of 3: 1,000 rows 6 ms, 50,000 rows 64 ms (780,000 rows/s),
+200,000 rows 231 ms (860,000 rows/s). `SELECT 1` takes 2 ms. The engine's share is nearly all of it.
+
 What it does not do, compared to a server: README.md.
 """
 
@@ -54,30 +58,36 @@ class Handler(BaseHTTPRequestHandler):
     def serve(self, read_only):
         url = urlsplit(self.path)
         self.chunks = self.body()
-        with self.server.busy():
+        with self.server.under_way:
             try:
-                if url.path in ("/ping", "/replicas_status"):
-                    self.answer_plain(200, b"Ok.\n")
-                elif url.path == "/":
-                    self.answer_query(wire.parse_url(url.query, self.headers), read_only)
-                else:
-                    self.answer_plain(404, f"There is no handle {url.path}\n".encode())
-            except EngineError as error:
-                self.answer_error(error)
+                try:
+                    self.route(url, read_only)
+                except EngineError as error:
+                    self.answer_error(error)
+                except (UnicodeError, LookupError, TypeError, AttributeError) as error:  # a fault of this file
+                    self.answer_error(EngineError.of(1002, "UNKNOWN_EXCEPTION", f"the local front failed: {error!r}"))
             except (wire.BrokenBody, OSError, zlib.error) as error:
                 self.log_message("request dropped: %s", error)
                 self.close_connection = True
 
+    def route(self, url, read_only):
+        if url.path in ("/ping", "/replicas_status"):
+            self.answer_plain(200, b"Ok.\n")
+        elif url.path == "/":
+            self.answer_query(wire.parse_url(url.query, self.headers), read_only)
+        else:
+            self.answer_plain(404, f"There is no handle {url.path}\n".encode())
+
     def answer_query(self, request, read_only):
         self.query_id = uuid.uuid4().hex
         if request.unsupported:
-            raise EngineError.of(48, "NOT_IMPLEMENTED", f"`{request.unsupported}` is not there in the local stack's ClickHouse front")
+            raise EngineError.of(48, "NOT_IMPLEMENTED", f"`{request.unsupported}` in the URL: the local front has neither compression of blocks nor sessions")
         if read_only and request.settings.get("readonly", "0") == "0":
             request.settings["readonly"] = "2"  # a GET changes nothing
         boundary = wire.boundary_of(self.headers.get("Content-Type"))
         if boundary:
             for name, value in wire.form_fields(self.whole_body(), boundary):
-                request.take(name, value)
+                request.take(name, text_of(value))
         statement, data_format = wire.split_insert(request.statement)
         if data_format:
             request.statement = statement
@@ -189,20 +199,12 @@ def text_of(body):
         raise EngineError.of(62, "SYNTAX_ERROR", f"Syntax error: the statement is not UTF-8 ({error.reason})") from None
 
 
-class Server(ThreadingHTTPServer):
-    """One thread a connection; knows how many requests are under way, so that a stop can wait for them."""
+class UnderWay:
+    """How many requests are under way, so that a stop can wait for them."""
 
-    daemon_threads = True
-    request_queue_size = 256
-
-    def __init__(self, port, engine):
-        super().__init__(("127.0.0.1", port), Handler)
-        self.engine = engine
+    def __init__(self):
         self._count = 0
         self._changed = threading.Condition()
-
-    def busy(self):
-        return self
 
     def __enter__(self):
         with self._changed:
@@ -213,9 +215,21 @@ class Server(ThreadingHTTPServer):
             self._count -= 1
             self._changed.notify_all()
 
-    def wait_until_idle(self, seconds):
+    def wait_for_none(self, seconds):
         with self._changed:
             return self._changed.wait_for(lambda: self._count == 0, seconds)
+
+
+class Server(ThreadingHTTPServer):
+    """One thread a connection."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, port, engine):
+        super().__init__(("127.0.0.1", port), Handler)
+        self.engine = engine
+        self.under_way = UnderWay()
 
 
 def arguments():
@@ -231,33 +245,43 @@ def raise_open_files():
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES_MIN, hard), hard))
 
 
-def main():
-    options = arguments()
-    raise_open_files()
+def open_server(options):
     path = os.path.abspath(options.path)
     os.makedirs(path, exist_ok=True)
     engine = Engine(path)
     try:
-        server = Server(options.port, engine)
+        return Server(options.port, engine)
     except OSError as error:
         engine.close()
         sys.exit(f"cannot listen on 127.0.0.1:{options.port}: {error.strerror}")
 
+
+def wait_for_a_signal():
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    threading.Thread(target=server.serve_forever, args=(0.2,), daemon=True).start()
-    print(f"ready on 127.0.0.1:{options.port}, data in {path}", flush=True)
-    while not stop.wait(3600):
-        pass
+    stop.wait()
 
+
+def close_server(server):
+    """Lets running requests end. The engine is closed only when none is left; without that it is as
+    after a kill, which loses nothing that was answered."""
     server.shutdown()
     server.server_close()
-    idle = server.wait_until_idle(STOP_SECONDS_MAX)
+    idle = server.under_way.wait_for_none(STOP_SECONDS_MAX)
     if idle:
-        engine.close()
+        server.engine.close()
     print("stopped" if idle else f"stopped with requests under way after {STOP_SECONDS_MAX} s", flush=True)
-    sys.stdout.flush()
+
+
+def main():
+    options = arguments()
+    raise_open_files()
+    server = open_server(options)
+    threading.Thread(target=server.serve_forever, args=(0.2,), daemon=True).start()
+    print(f"ready on 127.0.0.1:{options.port}, data in {options.path}", flush=True)
+    wait_for_a_signal()
+    close_server(server)
     os._exit(0)  # threads of idle connections have nothing to finish
 
 

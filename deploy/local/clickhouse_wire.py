@@ -88,7 +88,7 @@ def boundary_of(content_type):
 
 
 def form_fields(body, boundary):
-    """(name, text) of each part that has a name."""
+    """(name, bytes) of each part that has a name."""
     delimiter = b"\r\n--" + boundary.encode()
     for part in (b"\r\n" + body).split(delimiter)[1:]:
         if part.startswith(b"--"):
@@ -101,7 +101,7 @@ def form_fields(body, boundary):
                 message["content-disposition"] = text.strip()
         name = message.get_param("name", header="content-disposition")
         if name:
-            yield name, value.decode()
+            yield name, value
 
 
 def split_insert(statement):

@@ -31,11 +31,13 @@ clickhouse_start_front() {
         --port "$CLICKHOUSE_PORT" --path "$STACK_DIR/clickhouse"
 }
 
+# With its own configuration, so that one installed for the whole machine plays no part.
 clickhouse_start_server() {
     local folder=$STACK_DIR/clickhouse-server server=(clickhouse-server)
     have clickhouse-server || server=(clickhouse server)
     mkdir -p "$folder"
     clickhouse_write_config "$folder" >"$folder/config.xml"
+    clickhouse_write_users >"$folder/users.xml"
     start clickhouse "${server[@]}" "--config-file=$folder/config.xml"
 }
 
@@ -49,18 +51,31 @@ clickhouse_write_config() {
   <tmp_path>$1/tmp/</tmp_path>
   <user_files_path>$1/user_files/</user_files_path>
   <timezone>UTC</timezone>
-  <mark_cache_size>268435456</mark_cache_size>
-  <profiles><default/></profiles>
-  <quotas><default/></quotas>
-  <users>
-    <default><password/><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default>
-  </users>
-  <users_config>config.xml</users_config>
+  <user_directories><users_xml><path>$1/users.xml</path></users_xml></user_directories>
 </clickhouse>
 CONFIG
 }
 
+clickhouse_write_users() {
+    cat <<USERS
+<clickhouse>
+  <profiles><default/></profiles>
+  <quotas><default/></quotas>
+  <users>
+    <default>
+      <password/>
+      <networks><ip>127.0.0.1</ip></networks>
+      <profile>default</profile>
+      <quota>default</quota>
+    </default>
+  </users>
+</clickhouse>
+USERS
+}
+
+# The whole answer, which must end in "Ok.\n".
 clickhouse_answers() {
-    # "HTTP/1.1 200", then the body is not looked at: any other server on this port answers /ping with 404
-    [[ $(ask "$CLICKHOUSE_PORT" 2 'GET /ping HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n' 12) == 485454502f312e3120323030 ]]
+    local answer
+    answer=$(ask "$CLICKHOUSE_PORT" 'GET /ping HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n' 4096)
+    [[ $answer == *4f6b2e0a ]]
 }

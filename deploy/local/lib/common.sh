@@ -3,14 +3,18 @@
 say()  { printf '%s\n' "$*" >&2; }
 fail() { printf 'stack: %s\n' "$*" >&2; exit 1; }
 
-have() { command -v "$1" >/dev/null 2>&1; }
+have() { type -P "$1" >/dev/null; }
 
 # step "what" command...: runs it, its output into .stack/log/setup.log, and says how long it took.
 step() {
-    local what=$1 start=$SECONDS
+    local what=$1 start=$SECONDS code
     shift
     say "  $what ..."
-    if ! "$@" >>"$LOG_DIR/setup.log" 2>&1; then
+    set +e # an `if` around it would switch off `set -e` inside the command too
+    (set -e && "$@") >>"$LOG_DIR/setup.log" 2>&1
+    code=$?
+    set -e
+    if ((code != 0)); then
         show_log setup
         fail "$what: failed"
     fi
@@ -40,16 +44,20 @@ pid_of() { cat "$RUN_DIR/$1.pid" 2>/dev/null || true; }
 is_ours() {
     local pid
     pid=$(pid_of "$1")
-    [[ $pid =~ ^[0-9]+$ ]] && ps -ww -o args= -p "$pid" 2>/dev/null | grep -qF -- "$STACK_DIR/"
+    [[ $pid =~ ^[0-9]+$ ]] && grep -qsaF -- "$STACK_DIR/" "/proc/$pid/cmdline"
 }
 
 # start NAME command...: in the background, on its own, its output into .stack/log/NAME.log.
 start() {
-    local name=$1 log=$LOG_DIR/$1.log
+    local name=$1 log=$LOG_DIR/$1.log i
     shift
     [[ ! -f $log ]] || mv -f "$log" "$log.1"
     (cd "$STACK_DIR" && exec setsid nohup "$@" >"$log" 2>&1 </dev/null 9>&-) &
     echo $! >"$RUN_DIR/$name.pid"
+    for ((i = 0; i < 100; i++)); do # until it has become the program, or has ended
+        is_ours "$name" || ! kill -0 $! 2>/dev/null && return
+        sleep 0.02
+    done
 }
 
 stop() {
@@ -77,33 +85,32 @@ stop() {
 
 port_is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# ask PORT TIMEOUT_S text: sends it and prints the first 64 bytes of the answer as hex, one line.
+# ask PORT TEXT BYTES: sends the text (with printf's escapes), prints at most that many bytes of the answer as hex.
 ask() {
-    # shellcheck disable=SC2059  # the text holds escapes for printf
-    timeout "$2" bash -c 'exec 3<>/dev/tcp/127.0.0.1/$0 && printf "$1" >&3 && head -c "$2" <&3' "$1" "$3" "$4" 2>/dev/null |
+    timeout 2 bash -c 'exec 3<>/dev/tcp/127.0.0.1/$0 && printf "$1" >&3 && head -c "$2" <&3' "$1" "$2" "$3" 2>/dev/null |
         od -An -v -tx1 | tr -d ' \n'
+}
+
+refuse_foreign() {
+    local name=$1 port what
+    port=$("${name}_port")
+    if is_ours "$name" || ! port_is_taken "$port"; then return; fi
+    what="something that does not answer as $name"
+    if "${name}_answers"; then what="another $name"; fi
+    say "stack: port $port of 127.0.0.1 is taken by $what, which this stack did not start:"
+    if have ss; then ss -Hltnp "sport = :$port" >&2 || true; fi
+    fail "stop it, or choose another port: ${name^^}_PORT=... deploy/local/stack up"
 }
 
 # up_service NAME: the same course for each of the three.
 up_service() {
-    local name=$1 port
-    port=$("${name}_port")
-    if is_ours "$name"; then
-        "${name}_answers" && say "$name: already up on 127.0.0.1:$port" && return
-    elif port_is_taken "$port"; then
-        refuse_foreign "$name" "$port"
-    else
-        "${name}_start"
+    local name=$1
+    if is_ours "$name" && "${name}_answers"; then
+        say "$name: already up on 127.0.0.1:$("${name}_port")"
+        return
     fi
+    is_ours "$name" || "${name}_start"
     STARTED+=("$name")
-}
-
-refuse_foreign() {
-    local name=$1 port=$2 what="something that does not answer as $1"
-    "${name}_answers" && what="another $name"
-    say "stack: port $port of 127.0.0.1 is taken by $what, which this stack did not start:"
-    if have ss; then ss -Hltnp "sport = :$port" >&2 || true; fi
-    fail "stop it, or choose another port: ${name^^}_PORT=... $0 up"
 }
 
 wait_for() {

@@ -26,10 +26,6 @@ kafka_copy_jars() {
     touch "$libs/.complete"
 }
 
-kafka_java() {
-    echo "-cp" "$(kafka_libs)/*" "-Dlog4j2.configurationFile=$LOCAL_DIR/kafka/log4j2.properties"
-}
-
 kafka_start() {
     local properties=$STACK_DIR/kafka/server.properties
     kafka_fetch
@@ -51,9 +47,16 @@ kafka_format() {
         -cp "$(kafka_libs)/*" kafka.tools.StorageTool format --config "$1" --cluster-id "$KAFKA_CLUSTER_ID"
 }
 
-# An ApiVersions request, version 0, correlation id 7: the answer repeats the id and has no error.
 kafka_answers() {
-    local answer
-    answer=$(ask "$KAFKA_PORT" 2 '\0\0\0\012\0\022\0\0\0\0\0\007\377\377' 10)
-    [[ ${answer:8:12} == 000000070000 ]]
+    kafka_speaks && { ! is_ours kafka || kafka_serves_groups; }
+}
+
+# Each request has version 0 and correlation id 7; the answer is its length, the id and the error, 0 for none.
+kafka_speaks() { # ApiVersions
+    [[ $(ask "$KAFKA_PORT" '\0\0\0\012\0\022\0\0\0\0\0\007\377\377' 10) == *000000070000 ]]
+}
+
+# The first group makes Kafka create its topic of offsets. Asked here, or the first consumer would wait 3 s for it.
+kafka_serves_groups() { # FindCoordinator, of the group "stack"
+    [[ $(ask "$KAFKA_PORT" '\0\0\0\021\0\012\0\0\0\0\0\007\377\377\0\005stack' 10) == *000000070000 ]]
 }

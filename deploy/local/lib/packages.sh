@@ -20,7 +20,6 @@ need_packages() {
     step "installing $*" apt_install "$@"
 }
 
-# No service may start by itself: the stack starts its own, on its own ports.
 apt_install() {
     apt_get install "$@" || { apt_get update && apt_get install "$@"; }
 }
@@ -28,7 +27,7 @@ apt_install() {
 apt_get() {
     local verb=$1
     shift
-    as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get "${APT_OPTIONS[@]}" "$verb" "$@"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get "${APT_OPTIONS[@]}" "$verb" "$@"
 }
 
 # need_commands: everything that `up` runs. One apt call for all that is missing.
@@ -36,7 +35,7 @@ need_commands() {
     local missing=()
     have java || missing+=(default-jre-headless)
     have mvn || [[ -f $(kafka_stamp) ]] || missing+=(maven)
-    have redis-server || missing+=(redis-server)
+    have redis-server || have redis-check-rdb || missing+=(redis-tools)
     if ! have_clickhouse; then
         have python3 || missing+=(python3)
         python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
@@ -71,10 +70,10 @@ has_header() {
 
 # --- promtool: taken out of Debian's package of Prometheus, nothing of which is installed
 
-promtool() {
+print_promtool() {
     local tool=$STACK_DIR/bin/promtool
     if have promtool; then
-        tool=$(command -v promtool)
+        tool=$(type -P promtool)
     elif [[ ! -x $tool ]]; then
         have apt-get || fail "promtool is not on the PATH, and there is no apt-get to fetch it with"
         step "fetching promtool" fetch_promtool
