@@ -55,6 +55,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         self.serve(read_only=False)
 
+    def handle_expect_100(self):
+        proceed = super().handle_expect_100()
+        self.wfile.flush()  # or the client waits a second before it sends a large body
+        return proceed
+
     def serve(self, read_only):
         url = urlsplit(self.path)
         self.chunks = self.body()

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The versions of everything that the local stack downloads. Debian's packages follow the distribution.
 KAFKA_VERSION=4.4.0            # org.apache.kafka:kafka_2.13 on Maven Central
 LOG4J_VERSION=2.25.5           # the binding must fit the log4j-core that Kafka brings

@@ -275,6 +275,15 @@ class Inserts(WithDatabase):
         print(f"\n  200,000 rows in {seconds:.2f} s: {200_000 / seconds:,.0f} rows/s", file=sys.stderr)
         self.assertEqual(self.client.do("SELECT count(), sum(credits) FROM events FINAL"), "200000\t300000")
 
+    def test_expect_continue(self):
+        self.create_events()
+        url = self.client.url(query="INSERT INTO events FORMAT RowBinary")
+        with socket.create_connection(("127.0.0.1", PORT), timeout=5) as raw:
+            raw.sendall(f"POST {url} HTTP/1.1\r\nContent-Length: {len(row(1))}\r\nExpect: 100-continue\r\n\r\n".encode())
+            self.assertEqual(raw.recv(100), b"HTTP/1.1 100 Continue\r\n\r\n")
+            raw.sendall(row(1))
+            self.assertTrue(raw.recv(100).startswith(b"HTTP/1.1 200 OK"))
+
     def test_a_body_of_100_megabytes(self):
         self.client.do("CREATE TABLE t (a String) ENGINE = MergeTree ORDER BY tuple()")
         piece = b"\x80\x80\x40" + b"x" * (1 << 20)  # one string of 1 MiB

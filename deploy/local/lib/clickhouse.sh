@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # ClickHouse's HTTP interface: a ClickHouse server when the machine has one, else chDB behind
 # clickhouse_front.py. Sourced by ../stack.
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by all parts of the stack: words to the person, processes, ports. Sourced by ../stack.
 
 say()  { printf '%s\n' "$*" >&2; }

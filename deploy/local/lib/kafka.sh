@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Apache Kafka, one KRaft node, straight from its jars. Sourced by ../stack.
 
 KAFKA_PORT=${KAFKA_PORT:-19092}

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Debian's packages, and what to say where they cannot be installed. Sourced by ../stack.
 
 APT_OPTIONS=(-qq -y --no-install-recommends -o DPkg::Lock::Timeout=300)

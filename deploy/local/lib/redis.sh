@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Redis, with the machine's own redis-server. Sourced by ../stack.
 
 REDIS_PORT=${REDIS_PORT:-16379}
