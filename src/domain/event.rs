@@ -61,6 +61,17 @@ pub struct UsageEvent {
     pub rate_version: Option<CompactString>,
 }
 
+/// An event where and when it arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// The event.
+    pub event: UsageEvent,
+    /// Where it lies in the input topic.
+    pub position: Position,
+    /// The record's Kafka timestamp.
+    pub timestamp: Instant,
+}
+
 /// Why a record is no event; one word a reason, as in topics, tables and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]

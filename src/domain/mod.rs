@@ -3,6 +3,7 @@
 //! ([`event`], [`rates`]), what is answered ([`decision`]), what administrators change
 //! ([`ledger`]), and the whole rule in plain Rust ([`model`]), which the Lua is compared with.
 
+pub mod book;
 pub mod credits;
 pub mod decision;
 pub mod event;

@@ -1,1 +1,126 @@
-//! The debit rule in plain Rust.
+//! The whole rule in plain Rust: the specification that `redis/scripts` implements. It remembers
+//! everything for ever and is not fast; a property test feeds both the same operations.
+
+mod changes;
+mod debit;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::WorkspaceId;
+use super::book::{Book, Workspace};
+use super::decision::{Drawn, Outcome, Verdict};
+use super::event::{Arrival, UsageEvent};
+use super::ledger::Account;
+use super::period::{Instant, Period};
+
+pub use debit::debit;
+
+/// The identity of an event: one that arrives again is a duplicate.
+type Identity = (String, String);
+
+#[derive(Debug, Clone, Default)]
+struct Tenant {
+    state: Workspace,
+    /// Highest offset decided, by partition, and every answer.
+    fences: BTreeMap<i32, i64>,
+    answers: BTreeMap<(i32, i64), Verdict>,
+    timed: BTreeSet<(Identity, Instant)>,
+    arrived: BTreeMap<Identity, Vec<i64>>,
+}
+
+/// Every workspace, in memory.
+#[derive(Debug, Clone)]
+pub struct Model {
+    tenants: BTreeMap<WorkspaceId, Tenant>,
+    /// Width of a slot of the arrival window, in milliseconds, and how many are looked back.
+    window_slot_ms: i64,
+    window_slots: i64,
+}
+
+impl Model {
+    /// A model that knows nobody yet; a resend with another time is recognised in a window of so many seconds.
+    pub fn new(window_seconds: i64) -> Self {
+        Self { tenants: BTreeMap::new(), window_slot_ms: (window_seconds / 4).max(1) * 1000, window_slots: 5 }
+    }
+
+    /// The state of a workspace, as far as it was ever touched.
+    pub fn workspace(&self, id: &WorkspaceId) -> Option<&Workspace> {
+        self.tenants.get(id).map(|tenant| &tenant.state)
+    }
+
+    fn tenant(&mut self, id: &WorkspaceId) -> &mut Tenant {
+        self.tenants.entry(id.clone()).or_insert_with(|| Tenant {
+            state: Workspace { epoch: 1, ..Workspace::default() },
+            ..Tenant::default()
+        })
+    }
+
+    /// Decides one event; an offset that was decided before gets its first answer again.
+    pub fn decide(&mut self, arrival: &Arrival) -> Verdict {
+        let slot = arrival.timestamp.millis().div_euclid(self.window_slot_ms);
+        let slots = self.window_slots;
+        let tenant = self.tenant(&arrival.event.workspace);
+        let position = arrival.position;
+        let fence = tenant.fences.entry(position.partition).or_insert(i64::MIN);
+        if position.offset <= *fence {
+            if let Some(verdict) = tenant.answers.get(&(position.partition, position.offset)) {
+                return verdict.clone();
+            }
+        }
+        *fence = position.offset;
+        let verdict = tenant.decide_fresh(&arrival.event, slot, slots);
+        tenant.answers.insert((position.partition, position.offset), verdict.clone());
+        verdict
+    }
+}
+
+impl Tenant {
+    fn decide_fresh(&mut self, event: &UsageEvent, slot: i64, slots: i64) -> Verdict {
+        let period = self.state.calendar.period_of(event.time);
+        self.open(&period);
+        self.state.sequence += 1;
+        if self.seen(event, slot, slots) {
+            let team = self.state.team_of(&event.user).cloned();
+            let (epoch, sequence) = (self.state.epoch, self.state.sequence);
+            let (outcome, drawn) = (Outcome::Duplicate, Drawn::default());
+            return Verdict { outcome, reason: None, blocked: None, drawn, team, epoch, sequence };
+        }
+        debit(&mut self.state, &period, event)
+    }
+
+    /// Whether the event was decided before; if not, it is remembered.
+    fn seen(&mut self, event: &UsageEvent, slot: i64, slots: i64) -> bool {
+        let identity = (event.source.to_string(), event.id.to_string());
+        let arrivals = self.arrived.entry(identity.clone()).or_default();
+        let lately = arrivals.iter().any(|before| (0..slots).contains(&(slot - before)));
+        if lately || self.timed.contains(&(identity.clone(), event.time)) {
+            return true;
+        }
+        arrivals.push(slot);
+        self.timed.insert((identity, event.time));
+        false
+    }
+
+    /// Opens a period at its first touch: the plan enters the pool, then standing reserves leave it
+    /// in order; the first that does not fit gets what is left.
+    fn open(&mut self, period: &Period) -> bool {
+        let book = self.state.books.entry(period.name).or_default();
+        if !period.planned || book.opened {
+            return false;
+        }
+        self.state.ledger_sequence += 1;
+        book.opened = true;
+        book.total = self.state.monthly_credits;
+        book.pool.credited = self.state.monthly_credits;
+        for (team, settings) in &self.state.teams {
+            let moved = settings.monthly_reserve.min(book.pool.remaining());
+            book.pool.transferred_out += moved;
+            book.account(&Account::Team(team.clone())).credited += moved;
+        }
+        true
+    }
+
+    fn book(&mut self, period: &Period) -> &mut Book {
+        self.state.books.entry(period.name).or_default()
+    }
+}

@@ -1,1 +1,85 @@
-//! The RedisLedger.
+//! The ledger in Redis: every key spelled once, every change one script call, no rule in Rust.
+//!
+//! [`RedisLedger`] decides batches of events and makes administrative changes. The scripts hold the
+//! rules; [`crate::domain::model`] says in plain Rust what they must do. Nothing here knows Kafka or
+//! ClickHouse.
+
+mod change;
+mod codec;
+mod inspect;
+mod keys;
+mod ledger;
+mod link;
+mod outbox;
+mod reply;
+mod request;
+
+use serde::Deserialize;
+
+pub use change::{Author, Changed};
+pub use ledger::RedisLedger;
+pub use outbox::Pending;
+
+/// Where Redis is, and how its state is laid out.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// `redis://host:port/db`; a password in it is never printed.
+    pub url: String,
+    /// Every key begins with it.
+    pub name: String,
+    /// Shards that workspaces are spread over; fixed once the first event is decided.
+    pub shards: u16,
+    /// Events in one script call.
+    pub call_events_max: usize,
+    /// Distinct users in one script call: about 140 are half a millisecond of Redis.
+    pub call_users_max: usize,
+    /// Deadline of a connection attempt.
+    pub connect_timeout_ms: u64,
+    /// Deadline of an answer; a call past it may have run, and is safe to repeat.
+    pub response_timeout_ms: u64,
+}
+
+/// How long duplicates are recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dedupe {
+    /// Oldest accepted age of an event, in seconds: how long the same `time` is recognised.
+    pub age_seconds_max: i64,
+    /// After the first arrival, in seconds: how long a resend with another `time` is recognised.
+    pub window_seconds: i64,
+    /// How long the consumer may stand still without forgetting, in seconds.
+    pub outage_seconds_max: i64,
+}
+
+/// What can go wrong between us and Redis.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisError {
+    /// Not reachable, too slow, or an error of the server or a script.
+    #[error("redis: {0}")]
+    Server(#[from] ::redis::RedisError),
+    /// The script answered what its contract does not know.
+    #[error(transparent)]
+    Malformed(#[from] codec::Malformed),
+    /// A workspace's state is missing or older than what was already seen: nothing was decided.
+    #[error("the state of workspace {0} in redis is missing or stale: it must be rebuilt before anything is decided")]
+    NeedsRebuild(String),
+    /// A stored calendar that cannot be read.
+    #[error("workspace {0}: {1}")]
+    Calendar(String, crate::domain::period::CalendarError),
+    /// The calendar changed at every attempt.
+    #[error("workspace {0}: the plan keeps changing under this call")]
+    Contended(String),
+}
+
+impl RedisError {
+    /// Whether the same call may succeed a moment later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Server(fault) => {
+                !matches!(fault.kind(), ::redis::ErrorKind::Server(::redis::ServerErrorKind::ResponseError))
+            }
+            Self::NeedsRebuild(_) | Self::Contended(_) => true,
+            Self::Malformed(_) | Self::Calendar(..) => false,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! MessagePack as the scripts speak it: whole numbers, texts and arrays, nothing else.
+
+use rmp::{decode, encode};
+
+/// A reply that is not what the script's contract says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the script's reply is not as agreed: {0}")]
+pub struct Malformed(pub String);
+
+/// Writes a packed argument.
+#[derive(Debug, Default)]
+pub struct Packer(Vec<u8>);
+
+impl Packer {
+    /// The bytes written so far.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// Opens an array of so many values.
+    pub fn array(&mut self, len: usize) -> &mut Self {
+        // Writing into a Vec cannot fail.
+        let _ = encode::write_array_len(&mut self.0, len as u32);
+        self
+    }
+
+    /// Adds a whole number.
+    pub fn int(&mut self, number: i64) -> &mut Self {
+        let _ = encode::write_sint(&mut self.0, number);
+        self
+    }
+
+    /// Adds a text.
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        let _ = encode::write_str(&mut self.0, text);
+        self
+    }
+
+    /// Adds an array of whole numbers.
+    pub fn ints(&mut self, numbers: &[i64]) -> &mut Self {
+        self.array(numbers.len());
+        for number in numbers {
+            self.int(*number);
+        }
+        self
+    }
+}
+
+/// Reads a packed reply from front to back.
+#[derive(Debug)]
+pub struct Unpacker<'a>(&'a [u8]);
+
+impl<'a> Unpacker<'a> {
+    /// A reader at the first byte.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Opens an array: how many values follow.
+    pub fn array(&mut self) -> Result<usize, Malformed> {
+        decode::read_array_len(&mut self.0).map(|len| len as usize).map_err(|fault| malformed("an array", &fault))
+    }
+
+    /// The next whole number.
+    pub fn int(&mut self) -> Result<i64, Malformed> {
+        decode::read_int(&mut self.0).map_err(|fault| malformed("a whole number", &fault))
+    }
+
+    /// The next text.
+    pub fn text(&mut self) -> Result<&'a str, Malformed> {
+        let (text, rest) =
+            decode::read_str_from_slice(self.0).map_err(|fault| malformed("a text", &fault))?;
+        self.0 = rest;
+        Ok(text)
+    }
+
+    /// The next so many whole numbers.
+    pub fn ints<const N: usize>(&mut self) -> Result<[i64; N], Malformed> {
+        let mut numbers = [0; N];
+        for number in &mut numbers {
+            *number = self.int()?;
+        }
+        Ok(numbers)
+    }
+}
+
+fn malformed(wanted: &str, fault: &dyn std::error::Error) -> Malformed {
+    Malformed(format!("{wanted} was expected: {fault}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_is_read_back() {
+        let mut packer = Packer::default();
+        packer.array(3).int(-(1 << 53)).text("ann").ints(&[0, 127, 128, 8_000_000_000_000_000]);
+        let bytes = packer.into_bytes();
+        let mut reader = Unpacker::new(&bytes);
+        assert_eq!(reader.array(), Ok(3));
+        assert_eq!(reader.int(), Ok(-(1 << 53)));
+        assert_eq!(reader.text(), Ok("ann"));
+        assert_eq!(reader.array(), Ok(4));
+        assert_eq!(reader.ints(), Ok([0, 127, 128, 8_000_000_000_000_000]));
+        assert!(reader.int().is_err());
+    }
+}

@@ -1,0 +1,172 @@
+//! What stands in Redis, read back into the domain's own types: for people, and for comparing it
+//! with the model. Reading is several commands, so it is exact only while nobody writes.
+
+use std::collections::HashMap;
+
+use super::RedisError;
+use super::codec::{Malformed, Unpacker};
+use super::ledger::{RedisLedger, calendar};
+use super::reply::read_totals;
+use crate::domain::book::{AccountState, Book, FeatureState, TeamSettings, UserSettings, UserState, Workspace};
+use crate::domain::ids::IdError;
+use crate::domain::ledger::{Enforcement, LimitSetting, Totals};
+use crate::domain::period::{Day, PeriodName};
+use crate::domain::{Credits, FeatureId, TeamId, UserId, WorkspaceId};
+
+type Fields = HashMap<String, Vec<u8>>;
+
+impl RedisLedger {
+    /// Every workspace of the installation.
+    pub async fn workspaces(&self) -> Result<Vec<WorkspaceId>, RedisError> {
+        let mut all = Vec::new();
+        for shard in 0..self.shards() {
+            let names: Vec<String> = self.link.query(::redis::cmd("HKEYS").arg(self.keys.heads(shard))).await?;
+            for name in names {
+                all.push(id(WorkspaceId::parse(&name))?);
+            }
+        }
+        all.sort();
+        Ok(all)
+    }
+
+    /// The whole state of a workspace with the books of these periods; none when it was never seen.
+    pub async fn workspace(
+        &self,
+        workspace: &WorkspaceId,
+        periods: &[PeriodName],
+    ) -> Result<Option<Workspace>, RedisError> {
+        let key = self.keys.heads(self.keys.shard_of(workspace));
+        let head: Option<Vec<u8>> = self.link.query(::redis::cmd("HGET").arg(key).arg(workspace.as_str())).await?;
+        let Some(head) = head else { return Ok(None) };
+        let mut state = Workspace::default();
+        let mut input = Unpacker::new(&head);
+        input.array()?;
+        [state.epoch, state.sequence, state.ledger_sequence] = input.ints()?.map(|number: i64| number as u64);
+        self.read_settings(workspace, &mut state).await?;
+        for period in periods {
+            let book = self.book(workspace, *period).await?;
+            state.books.insert(*period, book);
+        }
+        Ok(Some(state))
+    }
+
+    async fn read_settings(&self, workspace: &WorkspaceId, state: &mut Workspace) -> Result<(), RedisError> {
+        let fields = self.fields(&self.keys.settings(workspace)).await?;
+        for (name, value) in &fields {
+            let mut input = Unpacker::new(value);
+            match name.split_once(':') {
+                None if name == "s" => read_plan(&mut input, state)?,
+                None if name == "cal" => {
+                    let text = String::from_utf8_lossy(value);
+                    state.calendar = calendar(workspace, &text)?;
+                }
+                Some(("u", user)) => {
+                    state.users.insert(id(UserId::parse(user))?, read_user_settings(&mut input)?);
+                }
+                Some(("t", team)) => {
+                    input.array()?;
+                    let [limit, reserve] = input.ints()?;
+                    let (default_user_limit, monthly_reserve) = (limit_of(limit), Credits::from_micro(reserve));
+                    state.teams.insert(id(TeamId::parse(team))?, TeamSettings { default_user_limit, monthly_reserve });
+                }
+                Some(("f", feature)) => {
+                    input.array()?;
+                    let limit = limit_of(input.int()?);
+                    state.features.extend(limit.map(|l| Ok::<_, RedisError>((id(FeatureId::parse(feature))?, l))).transpose()?);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The books of one period.
+    pub async fn book(&self, workspace: &WorkspaceId, period: PeriodName) -> Result<Book, RedisError> {
+        let mut book = Book::default();
+        for (name, value) in &self.fields(&self.keys.book(workspace, period)).await? {
+            read_record(&mut book, name, value)?;
+        }
+        for (name, value) in &self.fields(&self.keys.cold(workspace, period)).await? {
+            let (day, user) = name.split_once(':').unwrap_or_default();
+            let day = Day::from_number(day.parse().map_err(|_| Malformed(format!("day {day:?}")))?);
+            read_cells(&mut book, &mut Unpacker::new(value), day, &id(UserId::parse(user))?)?;
+        }
+        Ok(book)
+    }
+
+    async fn fields(&self, key: &str) -> Result<Fields, RedisError> {
+        self.link.query(::redis::cmd("HGETALL").arg(key)).await
+    }
+}
+
+fn id<T>(parsed: Result<T, IdError>) -> Result<T, Malformed> {
+    parsed.map_err(|fault| Malformed(format!("an id {fault}")))
+}
+
+fn limit_of(micro: i64) -> Option<Credits> {
+    (micro >= 0).then(|| Credits::from_micro(micro))
+}
+
+fn read_plan(input: &mut Unpacker<'_>, state: &mut Workspace) -> Result<(), Malformed> {
+    input.array()?;
+    let [_version, monthly, soft, default] = input.ints()?;
+    state.monthly_credits = Credits::from_micro(monthly);
+    state.enforcement = if soft == 1 { Enforcement::Soft } else { Enforcement::Hard };
+    state.default_user_limit = limit_of(default);
+    Ok(())
+}
+
+fn read_user_settings(input: &mut Unpacker<'_>) -> Result<UserSettings, Malformed> {
+    input.array()?;
+    let limit = match input.int()? {
+        -1 => None,
+        -2 => Some(LimitSetting::None),
+        micro => Some(LimitSetting::Credits(Credits::from_micro(micro))),
+    };
+    let team = Some(input.text()?).filter(|team| !team.is_empty());
+    let team = team.map(|team| id(TeamId::parse(team))).transpose()?;
+    Ok(UserSettings { limit, team, suspended: input.int()? == 1 })
+}
+
+fn read_account(input: &mut Unpacker<'_>) -> Result<AccountState, Malformed> {
+    let [credited, transferred_out, used, held] = input.ints()?.map(Credits::from_micro);
+    Ok(AccountState { credited, transferred_out, used, held })
+}
+
+fn read_record(book: &mut Book, name: &str, value: &[u8]) -> Result<(), Malformed> {
+    let mut input = Unpacker::new(value);
+    input.array()?;
+    match name.split_once(':') {
+        None if name == "p" => {
+            book.opened = true;
+            book.pool = read_account(&mut input)?;
+            [book.total, book.used, book.held, book.overage] = input.ints()?.map(Credits::from_micro);
+        }
+        Some(("t", team)) => {
+            book.teams.insert(id(TeamId::parse(team))?, read_account(&mut input)?);
+        }
+        Some(("u", user)) => {
+            let user = id(UserId::parse(user))?;
+            let account = read_account(&mut input)?;
+            let [spent, holding, granted] = input.ints()?.map(Credits::from_micro);
+            let day = Day::from_number(input.int()? as i32);
+            read_cells(book, &mut input, day, &user)?;
+            book.users.insert(user, UserState { account, spent, holding, granted });
+        }
+        Some(("f", feature)) => {
+            let [spent, holding] = input.ints()?.map(Credits::from_micro);
+            book.features.insert(id(FeatureId::parse(feature))?, FeatureState { spent, holding });
+        }
+        _ => return Err(Malformed(format!("field {name:?} of the books"))),
+    }
+    Ok(())
+}
+
+fn read_cells(book: &mut Book, input: &mut Unpacker<'_>, day: Day, user: &UserId) -> Result<(), Malformed> {
+    for _ in 0..input.array()? / 8 {
+        let feature = id(FeatureId::parse(input.text()?))?;
+        let totals: Totals = read_totals(input.ints()?);
+        book.cells.insert((day, user.clone(), feature), totals);
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! Every key, spelled once on this side. The other spelling is in `scripts/lib.lua`.
+
+use crate::domain::WorkspaceId;
+use crate::domain::period::PeriodName;
+
+/// The names of one installation's keys.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    name: String,
+    shards: u16,
+}
+
+impl Keys {
+    /// Keys that begin with `name`, spread over so many shards.
+    pub fn new(name: &str, shards: u16) -> Self {
+        Self { name: name.to_owned(), shards: shards.max(1) }
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> u16 {
+        self.shards
+    }
+
+    /// The shard of a workspace, by FNV-1a. The hash is part of the stored layout: it never changes.
+    pub fn shard_of(&self, workspace: &WorkspaceId) -> u16 {
+        let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        let hash = workspace.as_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, fold);
+        (hash % u64::from(self.shards)) as u16
+    }
+
+    fn prefix(&self, shard: u16) -> String {
+        format!("{}:{{s{shard:02}}}:", self.name)
+    }
+
+    /// Workspaces of a shard with epoch, sequences and fences.
+    pub fn heads(&self, shard: u16) -> String {
+        self.prefix(shard) + "heads"
+    }
+
+    /// Ledger entries that Kafka has not acknowledged.
+    pub fn outbox(&self, shard: u16) -> String {
+        self.prefix(shard) + "outbox"
+    }
+
+    /// Settings of a workspace.
+    pub fn settings(&self, workspace: &WorkspaceId) -> String {
+        format!("{}w:{workspace}", self.prefix(self.shard_of(workspace)))
+    }
+
+    /// The books of a period.
+    pub fn book(&self, workspace: &WorkspaceId, period: PeriodName) -> String {
+        format!("{}p:{workspace}:{period}", self.prefix(self.shard_of(workspace)))
+    }
+
+    /// Cells of days that are not their user's latest.
+    pub fn cold(&self, workspace: &WorkspaceId, period: PeriodName) -> String {
+        format!("{}c:{workspace}:{period}", self.prefix(self.shard_of(workspace)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workspace_stays_in_its_shard_for_ever() {
+        let keys = Keys::new("t", 16);
+        let shards: Vec<u16> =
+            ["acme", "globex", "initech"].iter().map(|w| keys.shard_of(&WorkspaceId::parse(w).unwrap())).collect();
+        assert_eq!(shards, [0, 0, 0], "the layout of every installation depends on these");
+    }
+}

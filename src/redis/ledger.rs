@@ -1,0 +1,157 @@
+//! [`RedisLedger`]: decides batches of events, one call a shard at a time and all shards at once.
+
+use ::redis::Script;
+use futures::future::join_all;
+use hashbrown::HashMap;
+use tokio::sync::Mutex;
+
+use super::keys::Keys;
+use super::link::Link;
+use super::reply::{self, Reply};
+use super::request::{Known, Request};
+use super::{Dedupe, RedisError, Settings};
+use crate::domain::WorkspaceId;
+use crate::domain::event::Arrival;
+use crate::domain::ledger::Effects;
+use crate::domain::period::{Calendar, Instant};
+
+/// How often a call is repeated because the calendar changed under it.
+const CALENDAR_ATTEMPTS: usize = 8;
+
+/// The credit ledger of every workspace, kept in Redis.
+pub struct RedisLedger {
+    pub(super) keys: Keys,
+    pub(super) link: Link,
+    pub(super) change: Script,
+    decide: Script,
+    dedupe: Dedupe,
+    call_events_max: usize,
+    call_users_max: usize,
+    /// One lock a shard: calls to a shard follow each other, so that no event overtakes an earlier one.
+    pub(super) shards: Vec<Mutex<HashMap<WorkspaceId, Known>>>,
+}
+
+impl RedisLedger {
+    /// A ledger that connects at its first call. Errors: an address that cannot be read.
+    pub fn new(settings: &Settings, dedupe: Dedupe) -> Result<Self, RedisError> {
+        let library = include_str!("scripts/lib.lua");
+        let keys = Keys::new(&settings.name, settings.shards);
+        Ok(Self {
+            link: Link::new(settings)?,
+            decide: Script::new(&[library, include_str!("scripts/decide.lua")].concat()),
+            change: Script::new(&[library, include_str!("scripts/change.lua")].concat()),
+            dedupe,
+            call_events_max: settings.call_events_max.max(1),
+            call_users_max: settings.call_users_max.max(1),
+            shards: (0..keys.shards()).map(|_| Mutex::default()).collect(),
+            keys,
+        })
+    }
+
+    /// Whether Redis answers.
+    pub async fn ping(&self) -> Result<(), RedisError> {
+        self.link.query::<String>(&::redis::cmd("PING")).await.map(drop)
+    }
+
+    /// Decides events in their order, and answers for all of them or fails. After a failure a part
+    /// may have been decided; the same call gives those events their first answers again.
+    ///
+    /// `committed` are the next offsets of partitions as last confirmed: what lies below is forgotten.
+    pub async fn decide(
+        &self,
+        arrivals: &[Arrival],
+        committed: &[(i32, i64)],
+        now: Instant,
+    ) -> Result<Effects, RedisError> {
+        let mut of_shard: Vec<Vec<(usize, &Arrival)>> = vec![Vec::new(); self.shards.len()];
+        for (at, arrival) in arrivals.iter().enumerate() {
+            of_shard[usize::from(self.keys.shard_of(&arrival.event.workspace))].push((at, arrival));
+        }
+        let busy = of_shard.iter().enumerate().filter(|(_, events)| !events.is_empty());
+        let calls = busy.map(|(shard, events)| self.decide_shard(shard, events, committed, now));
+        let mut effects = Effects::default();
+        let mut decisions = Vec::with_capacity(arrivals.len());
+        for part in join_all(calls).await {
+            let (numbered, part) = part?;
+            decisions.extend(numbered);
+            effects.settled_before += part.settled_before;
+            effects.balances.extend(part.balances);
+            effects.rollups.extend(part.rollups);
+            effects.pools.extend(part.pools);
+        }
+        decisions.sort_unstable_by_key(|(at, _)| *at);
+        effects.decisions = decisions.into_iter().map(|(_, decision)| decision).collect();
+        Ok(effects)
+    }
+
+    async fn decide_shard(
+        &self,
+        shard: usize,
+        events: &[(usize, &Arrival)],
+        committed: &[(i32, i64)],
+        now: Instant,
+    ) -> Result<(Vec<(usize, crate::domain::decision::Decision)>, Effects), RedisError> {
+        let arrivals: Vec<&Arrival> = events.iter().map(|(_, arrival)| *arrival).collect();
+        let mut known = self.shards[shard].lock().await;
+        let (mut numbered, mut effects, mut from) = (Vec::with_capacity(events.len()), Effects::default(), 0);
+        while from < arrivals.len() {
+            let (request, done) = self.call(shard, &arrivals[from..], &mut known, committed, now).await?;
+            for (at, verdict) in done.verdicts.into_iter().enumerate() {
+                match verdict {
+                    Some(verdict) => {
+                        numbered.push((events[from + at].0, reply::decision(&request, at, verdict, now)));
+                    }
+                    None => effects.settled_before += 1,
+                }
+            }
+            from += request.arrivals.len();
+            effects.balances.extend(done.balances);
+            effects.rollups.extend(done.rollups);
+            effects.pools.extend(done.pools);
+        }
+        Ok((numbered, effects))
+    }
+
+    async fn call<'a>(
+        &self,
+        shard: usize,
+        arrivals: &'a [&'a Arrival],
+        known: &mut HashMap<WorkspaceId, Known>,
+        committed: &[(i32, i64)],
+        now: Instant,
+    ) -> Result<(Request<'a>, reply::Done), RedisError> {
+        for _ in 0..CALENDAR_ATTEMPTS {
+            let request = Request::gather(arrivals, known, self.call_events_max, self.call_users_max);
+            let argument = request.pack(known, committed, self.dedupe, now.millis());
+            let bytes = self.link.run(&self.decide, &self.keys.heads(shard as u16), &argument).await?;
+            match reply::read(&bytes, &request, now)? {
+                Reply::Done(done) => {
+                    for (id, (epoch, version)) in request.workspaces.iter().zip(&done.heads) {
+                        known.entry_ref(*id).or_default().saw(*epoch, *version);
+                    }
+                    return Ok((request, done));
+                }
+                Reply::Calendar(changed) => {
+                    for (at, text) in changed {
+                        let id = request.workspaces[at];
+                        known.entry_ref(id).or_default().set_calendar(calendar(id, &text)?);
+                    }
+                }
+                Reply::Rebuild(places) => {
+                    let id = places.first().map_or("", |at| request.workspaces[*at].as_str());
+                    return Err(RedisError::NeedsRebuild(id.to_owned()));
+                }
+            }
+        }
+        let id = arrivals.first().map_or("", |arrival| arrival.event.workspace.as_str());
+        Err(RedisError::Contended(id.to_owned()))
+    }
+}
+
+/// A calendar as it is stored; nothing stored is the calendar before the first plan.
+pub(super) fn calendar(id: &WorkspaceId, text: &str) -> Result<Calendar, RedisError> {
+    if text.is_empty() {
+        return Ok(Calendar::default());
+    }
+    Calendar::from_stored(text).map_err(|fault| RedisError::Calendar(id.to_string(), fault))
+}

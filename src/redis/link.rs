@@ -1,0 +1,58 @@
+//! One connection to Redis that mends itself: it is made at the first call, and made anew after a
+//! call that failed, because a multiplexed connection does not notice a demoted or black-holed server.
+
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{AsyncConnectionConfig, Client, Script};
+use tokio::sync::Mutex;
+
+use super::{RedisError, Settings};
+
+/// A client and its one live connection.
+pub struct Link {
+    client: Client,
+    config: AsyncConnectionConfig,
+    live: Mutex<Option<MultiplexedConnection>>,
+}
+
+impl Link {
+    /// A link that has not connected yet. Errors: an address that cannot be read.
+    pub fn new(settings: &Settings) -> Result<Self, RedisError> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(Duration::from_millis(settings.connect_timeout_ms)))
+            .set_response_timeout(Some(Duration::from_millis(settings.response_timeout_ms)));
+        Ok(Self { client: Client::open(settings.url.as_str())?, config, live: Mutex::new(None) })
+    }
+
+    async fn connection(&self) -> Result<MultiplexedConnection, RedisError> {
+        let mut live = self.live.lock().await;
+        if let Some(connection) = live.as_ref() {
+            return Ok(connection.clone());
+        }
+        let made = self.client.get_multiplexed_async_connection_with_config(&self.config).await?;
+        *live = Some(made.clone());
+        Ok(made)
+    }
+
+    async fn checked<T>(&self, result: Result<T, ::redis::RedisError>) -> Result<T, RedisError> {
+        if result.is_err() {
+            self.live.lock().await.take();
+        }
+        Ok(result?)
+    }
+
+    /// Runs a script on one key with one packed argument. An error may come after the script ran.
+    pub async fn run(&self, script: &Script, key: &str, argument: &[u8]) -> Result<Vec<u8>, RedisError> {
+        let mut connection = self.connection().await?;
+        let reply = script.key(key).arg(argument).invoke_async(&mut connection).await;
+        self.checked(reply).await
+    }
+
+    /// Runs one command.
+    pub async fn query<T: ::redis::FromRedisValue>(&self, command: &::redis::Cmd) -> Result<T, RedisError> {
+        let mut connection = self.connection().await?;
+        let reply = command.query_async(&mut connection).await;
+        self.checked(reply).await
+    }
+}

@@ -1,0 +1,235 @@
+//! What `decide.lua` answers, as effects of the domain.
+
+use super::codec::{Malformed, Unpacker};
+use super::request::Request;
+use crate::domain::decision::{Blocked, Decision, Drawn, Outcome, Reason, Verdict};
+use crate::domain::ledger::{Account, Balance, PoolState, Rollup, Totals, version};
+use crate::domain::period::{Day, Instant};
+use crate::domain::{Credits, TeamId};
+
+/// The three things that a call can answer.
+pub enum Reply {
+    /// Nothing was done: these workspaces follow other calendars, by place and text.
+    Calendar(Vec<(usize, String)>),
+    /// Nothing was done: the state of these workspaces, by place, is missing or stale.
+    Rebuild(Vec<usize>),
+    /// Everything was done.
+    Done(Done),
+}
+
+/// The effects of one call.
+#[derive(Default)]
+pub struct Done {
+    /// For each event its verdict; none for one that was settled before.
+    pub verdicts: Vec<Option<Verdict>>,
+    /// For each workspace epoch and version.
+    pub heads: Vec<(u64, u64)>,
+    /// Accounts touched.
+    pub balances: Vec<Balance>,
+    /// Cells touched.
+    pub rollups: Vec<Rollup>,
+    /// Workspaces touched.
+    pub pools: Vec<PoolState>,
+}
+
+/// Reads a reply.
+pub fn read(bytes: &[u8], request: &Request<'_>, now: Instant) -> Result<Reply, Malformed> {
+    let mut input = Unpacker::new(bytes);
+    let parts = input.array()?;
+    match (input.text()?, parts) {
+        ("calendar", 2) => {
+            let len = input.array()?;
+            let pair = |_| Ok((place(input.int()?)?, input.text()?.to_owned()));
+            (0..len / 2).map(pair).collect::<Result<_, _>>().map(Reply::Calendar)
+        }
+        ("rebuild", 2) => {
+            let len = input.array()?;
+            (0..len).map(|_| place(input.int()?)).collect::<Result<_, _>>().map(Reply::Rebuild)
+        }
+        ("ok", 7) => read_done(&mut input, request, now).map(Reply::Done),
+        (word, parts) => Err(Malformed(format!("{word:?} with {parts} parts"))),
+    }
+}
+
+fn place(number: i64) -> Result<usize, Malformed> {
+    usize::try_from(number - 1).map_err(|_| Malformed(format!("{number} is no place in a list")))
+}
+
+fn read_done(input: &mut Unpacker<'_>, request: &Request<'_>, now: Instant) -> Result<Done, Malformed> {
+    let mut done = Done::default();
+    for _ in 0..input.array()? / 2 {
+        done.heads.push((input.int()? as u64, input.int()? as u64));
+    }
+    for placed in &request.placed[..input.array()?] {
+        let epoch = done.heads[request.groups[placed.0].0].0;
+        done.verdicts.push(read_answer(input, epoch)?);
+    }
+    let versions: Vec<u64> = request.groups.iter().map(|(w, _)| version(done.heads[*w].0, done.heads[*w].1)).collect();
+    for group in 0..input.array()? {
+        read_pool(input, &mut done, request, group, versions[group], now)?;
+    }
+    for _ in 0..input.array()? / 6 {
+        let group = place(input.int()?)?;
+        let team = id(TeamId::parse(input.text()?))?;
+        let account = input.ints()?;
+        push_balance(&mut done, request, group, Account::Team(team), account, (0, -1), versions[group]);
+    }
+    for _ in 0..input.array()? / 7 {
+        let (group, user) = request.users[place(input.int()?)?];
+        let [credited, out, used, held, spent, limit] = input.ints()?;
+        let account = Account::User(user.clone());
+        push_balance(&mut done, request, group, account, [credited, out, used, held], (spent, limit), versions[group]);
+    }
+    for _ in 0..input.array()? / 10 {
+        let rollup = read_cell(input, request, &versions)?;
+        done.rollups.push(rollup);
+    }
+    Ok(done)
+}
+
+fn id<T>(parsed: Result<T, crate::domain::ids::IdError>) -> Result<T, Malformed> {
+    parsed.map_err(|fault| Malformed(format!("an id {fault}")))
+}
+
+fn read_answer(input: &mut Unpacker<'_>, epoch: u64) -> Result<Option<Verdict>, Malformed> {
+    let (parts, code) = (input.array()?, input.int()?);
+    let plain = |outcome, sequence: i64, team: &str| -> Result<_, Malformed> {
+        let team = if team.is_empty() { None } else { Some(id(TeamId::parse(team))?) };
+        let drawn = Drawn::default();
+        Ok(Verdict { outcome, reason: None, blocked: None, drawn, team, epoch, sequence: sequence as u64 })
+    };
+    match (code, parts) {
+        // `drawn` is filled in from the event: all of it came from the pool.
+        (1, 3) => plain(Outcome::Allowed, input.int()?, input.text()?).map(Some),
+        (2, 13) => {
+            let outcome = match input.int()? {
+                1 => Outcome::Allowed,
+                2 => Outcome::Overage,
+                3 => Outcome::Denied,
+                other => return Err(Malformed(format!("outcome {other}"))),
+            };
+            let mut verdict = plain(outcome, input.int()?, input.text()?)?;
+            let [user, team, pool, overage] = input.ints()?.map(Credits::from_micro);
+            verdict.drawn = Drawn { user, team, pool, overage };
+            (verdict.reason, verdict.blocked) = read_reason(input)?;
+            Ok(Some(verdict))
+        }
+        (3, 3) => plain(Outcome::Duplicate, input.int()?, input.text()?).map(Some),
+        (4, 1) => Ok(None),
+        _ => Err(Malformed(format!("answer {code} with {parts} parts"))),
+    }
+}
+
+fn read_reason(input: &mut Unpacker<'_>) -> Result<(Option<Reason>, Option<Blocked>), Malformed> {
+    let [reason, limit, used, held, remaining] = input.ints()?;
+    if reason == 0 {
+        return Ok((None, None));
+    }
+    let word = place(reason).ok().and_then(|at| Reason::ALL.get(at).copied());
+    let word = word.ok_or_else(|| Malformed(format!("reason {reason}")))?;
+    let [used, held, remaining] = [used, held, remaining].map(Credits::from_micro);
+    Ok((Some(word), Some(Blocked { limit: limit_of(limit), used, held, remaining })))
+}
+
+fn limit_of(micro: i64) -> Option<Credits> {
+    (micro >= 0).then(|| Credits::from_micro(micro))
+}
+
+fn read_pool(
+    input: &mut Unpacker<'_>,
+    done: &mut Done,
+    request: &Request<'_>,
+    group: usize,
+    version: u64,
+    now: Instant,
+) -> Result<(), Malformed> {
+    if input.array()? == 0 {
+        return Ok(());
+    }
+    let account = input.ints()?;
+    let [total, used, held, _overage] = input.ints()?.map(Credits::from_micro);
+    push_balance(done, request, group, Account::Pool, account, (0, -1), version);
+    let (workspace, period) = request.groups[group];
+    let unallocated = Credits::from_micro(account[0] - account[1] - account[2] - account[3]);
+    let workspace = request.workspaces[workspace].clone();
+    done.pools.push(PoolState { workspace, period: period.name, total, used, held, unallocated, version, at: now });
+    Ok(())
+}
+
+/// A row for every account that was ever credited and for every user with a limit.
+fn push_balance(
+    done: &mut Done,
+    request: &Request<'_>,
+    group: usize,
+    account: Account,
+    sums: [i64; 4],
+    (spent, limit): (i64, i64),
+    version: u64,
+) {
+    if sums[0] == 0 && limit < 0 && account != Account::Pool {
+        return;
+    }
+    let (workspace, period) = request.groups[group];
+    let [credited, transferred_out, used, held] = sums.map(Credits::from_micro);
+    done.balances.push(Balance {
+        workspace: request.workspaces[workspace].clone(),
+        period: period.name,
+        account,
+        credited,
+        transferred_out,
+        used,
+        held,
+        spent: Credits::from_micro(spent),
+        limit: limit_of(limit),
+        version,
+    });
+}
+
+fn read_cell(input: &mut Unpacker<'_>, request: &Request<'_>, versions: &[u64]) -> Result<Rollup, Malformed> {
+    let (group, user) = request.users[place(input.int()?)?];
+    let (_, feature) = request.features[place(input.int()?)?];
+    let day = Day::from_number(input.int()? as i32);
+    let (workspace, period) = request.groups[group];
+    Ok(Rollup {
+        workspace: request.workspaces[workspace].clone(),
+        period: period.name,
+        user: user.clone(),
+        feature: feature.clone(),
+        day,
+        totals: read_totals(input.ints()?),
+        version: versions[group],
+    })
+}
+
+/// The totals of a cell as the scripts keep them.
+pub fn read_totals(cell: [i64; 7]) -> Totals {
+    let [credits, overage, events, overage_events, denied_events, denied_credits, denied_micro] = cell;
+    Totals {
+        credits: Credits::from_micro(credits),
+        overage_credits: Credits::from_micro(overage),
+        events: events as u64,
+        overage_events: overage_events as u64,
+        denied_events: denied_events as u64,
+        denied_micro: i128::from(denied_credits) * 1_000_000 + i128::from(denied_micro),
+    }
+}
+
+/// Joins an event with its verdict.
+pub fn decision(request: &Request<'_>, at: usize, mut verdict: Verdict, now: Instant) -> Decision {
+    let arrival = request.arrivals[at];
+    let (group, _, _, day) = request.placed[at];
+    let period = request.groups[group].1;
+    if verdict.outcome == Outcome::Allowed && verdict.drawn == Drawn::default() {
+        verdict.drawn.pool = arrival.event.credits;
+    }
+    Decision {
+        hold_ignored: arrival.event.hold.is_some(),
+        event: arrival.event.clone(),
+        position: arrival.position,
+        period: period.name,
+        day,
+        resets_at: period.end,
+        verdict,
+        decided_at: now,
+    }
+}

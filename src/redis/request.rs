@@ -1,0 +1,223 @@
+//! A batch of one shard as `decide.lua` takes it: places in lists instead of repeated names.
+
+use hashbrown::HashMap;
+use sha2::{Digest, Sha256};
+
+use super::Dedupe;
+use super::codec::Packer;
+use crate::domain::event::{Arrival, UsageEvent};
+use crate::domain::period::{Calendar, Day, DaySpan, Period};
+use crate::domain::{FeatureId, UserId, WorkspaceId};
+
+/// Width of a slot of time marks, in seconds.
+const SLOT_SECONDS: i64 = 600;
+/// Into how many slots the arrival window is divided: it is overshot by one slot at most.
+const WINDOW_SLOTS: i64 = 4;
+
+/// What this process knows of a workspace: where its events belong, and the newest state it saw.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// The calendar by which events are placed; the script says when it is not the one in force.
+    pub calendar: Calendar,
+    /// Newest epoch seen.
+    pub epoch: u64,
+    /// Newest version seen in that epoch.
+    pub version: u64,
+    period: Option<Period>,
+    day: Option<DaySpan>,
+}
+
+impl Known {
+    /// Takes a newer calendar.
+    pub fn set_calendar(&mut self, calendar: Calendar) {
+        self.calendar = calendar;
+        self.period = None;
+        self.day = None;
+    }
+
+    /// Notes what the state has reached.
+    pub fn saw(&mut self, epoch: u64, version: u64) {
+        if (epoch, version) > (self.epoch, self.version) {
+            (self.epoch, self.version) = (epoch, version);
+        }
+    }
+
+    fn place(&mut self, event: &UsageEvent) -> (Period, Day) {
+        let at = event.time;
+        let period = match self.period {
+            Some(period) if (period.start..period.end).contains(&at) => period,
+            _ => self.calendar.period_of(at),
+        };
+        let day = match self.day {
+            Some(span) if (span.start..span.end).contains(&at) => span,
+            _ => self.calendar.day_of(at),
+        };
+        (self.period, self.day) = (Some(period), Some(day));
+        (period, day.day)
+    }
+}
+
+/// One call: the events it decides and the lists that its reply points into.
+pub struct Request<'a> {
+    /// The events, in the order of deciding.
+    pub arrivals: &'a [&'a Arrival],
+    /// Workspaces.
+    pub workspaces: Vec<&'a WorkspaceId>,
+    /// Workspace and period.
+    pub groups: Vec<(usize, Period)>,
+    /// Group and user.
+    pub users: Vec<(usize, &'a UserId)>,
+    /// Group and feature.
+    pub features: Vec<(usize, &'a FeatureId)>,
+    /// For each event its group, user and feature, and its day.
+    pub placed: Vec<(usize, usize, usize, Day)>,
+}
+
+impl<'a> Request<'a> {
+    /// Takes events from the front while the call stays within its bounds; at least one.
+    pub fn gather(
+        arrivals: &'a [&'a Arrival],
+        known: &mut HashMap<WorkspaceId, Known>,
+        events_max: usize,
+        users_max: usize,
+    ) -> Self {
+        let mut request = Self {
+            arrivals: &[],
+            workspaces: Vec::new(),
+            groups: Vec::new(),
+            users: Vec::new(),
+            features: Vec::new(),
+            placed: Vec::new(),
+        };
+        let mut places = Places::default();
+        for arrival in arrivals.iter().take(events_max) {
+            if request.users.len() >= users_max {
+                break;
+            }
+            let placed = request.place(&arrival.event, known, &mut places);
+            request.placed.push(placed);
+        }
+        request.arrivals = &arrivals[..request.placed.len()];
+        request
+    }
+
+    fn place(
+        &mut self,
+        event: &'a UsageEvent,
+        known: &mut HashMap<WorkspaceId, Known>,
+        places: &mut Places<'a>,
+    ) -> (usize, usize, usize, Day) {
+        let (period, day) = known.entry_ref(&event.workspace).or_default().place(event);
+        let workspace = index(&mut places.workspaces, &event.workspace, &mut self.workspaces, |id| id);
+        let key = (workspace, period.name, period.planned);
+        let group = index(&mut places.groups, key, &mut self.groups, |_| (workspace, period));
+        let user = index(&mut places.users, (group, &event.user), &mut self.users, |key| key);
+        let feature = index(&mut places.features, (group, &event.feature), &mut self.features, |key| key);
+        (group, user, feature, day)
+    }
+
+    /// The argument of the script.
+    pub fn pack(
+        &self,
+        known: &HashMap<WorkspaceId, Known>,
+        committed: &[(i32, i64)],
+        dedupe: Dedupe,
+        now_ms: i64,
+    ) -> Vec<u8> {
+        let mut out = Packer::default();
+        out.array(7);
+        out.array(4 * self.workspaces.len());
+        for id in &self.workspaces {
+            let (version, epoch, seen) =
+                known.get(*id).map_or((0, 0, 0), |k| (k.calendar.version(), k.epoch, k.version));
+            out.text(id.as_str()).int(version as i64).int(epoch as i64).int(seen as i64);
+        }
+        out.array(3 * self.groups.len());
+        for (workspace, period) in &self.groups {
+            out.int(*workspace as i64 + 1).text(&period.name.to_string()).int(i64::from(period.planned));
+        }
+        out.array(2 * self.users.len());
+        for (group, user) in &self.users {
+            out.int(*group as i64 + 1).text(user.as_str());
+        }
+        out.array(2 * self.features.len());
+        for (group, feature) in &self.features {
+            out.int(*group as i64 + 1).text(feature.as_str());
+        }
+        let window_slot = (dedupe.window_seconds / WINDOW_SLOTS).max(1);
+        out.array(12 * self.arrivals.len());
+        for (arrival, placed) in self.arrivals.iter().zip(&self.placed) {
+            pack_event(&mut out, arrival, *placed, window_slot);
+        }
+        out.array(2 * committed.len());
+        for (partition, next) in committed {
+            out.int(i64::from(*partition)).int(*next);
+        }
+        let lifetime = dedupe.age_seconds_max + dedupe.window_seconds + dedupe.outage_seconds_max + SLOT_SECONDS;
+        let arrival_lifetime = dedupe.window_seconds + window_slot + dedupe.outage_seconds_max;
+        out.ints(&[now_ms, lifetime, arrival_lifetime, WINDOW_SLOTS + 1]);
+        out.into_bytes()
+    }
+}
+
+fn pack_event(out: &mut Packer, arrival: &Arrival, placed: (usize, usize, usize, Day), window_slot: i64) {
+    let (group, user, feature, day) = placed;
+    let marks = Marks::of(&arrival.event);
+    out.int(i64::from(arrival.position.partition)).int(arrival.position.offset);
+    out.int(group as i64 + 1).int(user as i64 + 1).int(feature as i64 + 1);
+    out.int(i64::from(day.number())).int(arrival.event.credits.micro());
+    out.text(&marks.timed.to_string()).int(arrival.event.time.micros().div_euclid(SLOT_SECONDS * 1_000_000));
+    out.text(&marks.untimed.to_string()).int(arrival.timestamp.millis().div_euclid(window_slot * 1000));
+    out.int(marks.spread);
+}
+
+/// Hashes that stand for an event's identity. Cut from SHA-256, so that nobody can make one event's
+/// marks look like another's.
+struct Marks {
+    timed: i64,
+    untimed: i64,
+    spread: i64,
+}
+
+impl Marks {
+    fn of(event: &UsageEvent) -> Self {
+        let mut hash = Sha256::new();
+        for part in [event.workspace.as_str(), &event.source, &event.id] {
+            hash.update((part.len() as u32).to_le_bytes());
+            hash.update(part);
+        }
+        let digest = hash.finalize();
+        let word = |at: usize| i64::from_le_bytes(std::array::from_fn(|i| digest[at + i]));
+        let timed = word(8) ^ scatter(event.time.micros());
+        Self { timed, untimed: word(0), spread: word(16) & 4095 }
+    }
+}
+
+/// Spreads a number over all 64 bits (the finaliser of SplitMix64).
+fn scatter(number: i64) -> i64 {
+    let mut x = (number as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (x ^ (x >> 31)) as i64
+}
+
+#[derive(Default)]
+struct Places<'a> {
+    workspaces: HashMap<&'a WorkspaceId, usize>,
+    groups: HashMap<(usize, Day, bool), usize>,
+    users: HashMap<(usize, &'a UserId), usize>,
+    features: HashMap<(usize, &'a FeatureId), usize>,
+}
+
+/// The place of a key in its list, where it is added at first sight.
+fn index<K: std::hash::Hash + Eq + Copy, T>(
+    places: &mut HashMap<K, usize>,
+    key: K,
+    list: &mut Vec<T>,
+    make: impl FnOnce(K) -> T,
+) -> usize {
+    *places.entry(key).or_insert_with(|| {
+        list.push(make(key));
+        list.len() - 1
+    })
+}

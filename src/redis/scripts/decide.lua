@@ -1,0 +1,530 @@
+-- Decides every event of one shard's batch in the order of the batch: fences out what was delivered before, marks
+-- duplicates, asks every rule, debits all or nothing, and answers with the new absolutes.
+--
+-- KEYS[1]  <name>:{sNN}:heads
+-- ARGV[1]  packed {
+--   workspaces {id, calendar version, epoch seen, version seen, ...},
+--   groups     {workspace, period, 1 when planned, ...},              a group is a workspace and period
+--   users      {group, user, ...},
+--   features   {group, feature, ...},
+--   events     {partition, offset, group, user, feature, day, credits, mark, slot, arrival mark, arrival slot, spread, ...},
+--   committed  {partition, next offset, ...},
+--   times      {now in ms, seconds that a mark lives, seconds that an arrival mark lives, arrival slots in the window} }
+--   The numbers of workspace, group, user and feature are places in the lists before, from 1. `mark` is a 64-bit hash
+--   as decimal text, `spread` a number of 0..4095 drawn from the same hash.
+--
+-- Reply    packed {'calendar', {workspace, text, ...}}   nothing was done: place the events by these calendars, call again
+--          packed {'rebuild', {workspace, ...}}          nothing was done: the state of these is missing or stale
+--          packed {'ok', heads, answers, pools, teams, users, cells}
+--   heads    {epoch, version, ...} for each workspace
+--   answers  for each event {1, sequence, team}                  allowed, all from the pool
+--                           {2, outcome, sequence, team, drawn from user, team, pool, overage,
+--                               reason, limit, used, held, remaining}
+--                           {3, sequence, team}                  duplicate
+--                           {4}                                  decided, recorded and committed before
+--   pools    for each group {credited, out, used, held, total, used, held, overage} or {} when it has no books
+--   teams    {group, team, credited, out, used, held, ...}
+--   users    {user, credited, out, used, held, spent, limit, ...}
+--   cells    {user, feature, day, credits, overage, events, overage events, denied events, denied credits, denied micro, ...}
+--
+-- Example: one event of 2 credits by ann, seen first:
+--   {{'acme',1,1,7}, {1,'2026-11-01',1}, {1,'ann'}, {1,'ai_chat'}, {0,41,1,1,1,20779,2000000,'-91',2992176,'17',1994784,9},
+--    {0,40}, {1795300000000,432000,4500,5}}
+--   -> {'ok', {1,8}, {{1,8,''}}, {{350000000000,0,2000000,0,...}}, {}, {1,0,0,0,0,2000000,-1}, {1,1,20779,2000000,0,1,0,0,0,0}}
+--
+-- It reads and validates everything first and writes last, for Redis has no rollback.
+assert(#KEYS == 1 and #ARGV == 1, 'decide takes one key and one argument')
+local m = unpack_record(ARGV[1])
+local W, G, U, F, E, committed, times = m[1], m[2], m[3], m[4], m[5], m[6], m[7]
+local nW, nG, nU, nF, nE = #W / 4, #G / 3, #U / 2, #F / 2, #E / 12
+local now = times[1]
+
+-- 1. Heads and settings: is this state whole, and did the caller place the events by the calendar in force?
+local ids = {}
+for w = 1, nW do ids[w] = W[4 * w - 3] end
+local heads = call('HMGET', KEYS[1], unpack(ids))
+local users_of, features_of = {}, {}
+for w = 1, nW do users_of[w] = {}; features_of[w] = {} end
+for u = 1, nU do local l = users_of[G[3 * U[2 * u - 1] - 2]]; l[#l + 1] = u end
+for f = 1, nF do local l = features_of[G[3 * F[2 * f - 1] - 2]]; l[#l + 1] = f end
+
+local settings, user_settings, feature_limits, team_settings = {}, {}, {}, {}
+local rebuild, stale = {}, {}
+for w = 1, nW do
+  local known = heads[w]
+  local head = read_head(known)
+  heads[w] = head
+  local key = prefix .. 'w:' .. ids[w]
+  local us, fs = users_of[w], features_of[w]
+  local fields = {'s'}
+  for i = 1, #us do fields[1 + i] = 'u:' .. U[2 * us[i]] end
+  for i = 1, #fs do fields[1 + #us + i] = 'f:' .. F[2 * fs[i]] end
+  local read = call('HMGET', key, unpack(fields))
+  settings[w] = read_settings(read[1])
+  local seen_epoch, seen_version = W[4 * w - 1], W[4 * w]
+  if head[1] < seen_epoch or (head[1] == seen_epoch and version(head) < seen_version)
+    or (head[3] > 0 and not read[1]) or (read[1] and not known) then
+    rebuild[#rebuild + 1] = w
+  elseif settings[w][1] ~= W[4 * w - 2] then
+    stale[#stale + 1] = w
+    stale[#stale + 1] = call('HGET', key, 'cal') or ''
+  end
+  local teams, wanted = {}, {}
+  for i = 1, #us do
+    local packed = read[1 + i]
+    if packed then
+      local record = unpack_record(packed)
+      user_settings[us[i]] = record
+      local team = record[2]
+      if team ~= '' and not teams[team] then teams[team] = true; wanted[#wanted + 1] = team end
+    end
+  end
+  for i = 1, #fs do
+    local packed = read[1 + #us + i]
+    if packed then feature_limits[fs[i]] = unpack_record(packed)[1] end
+  end
+  team_settings[w] = {}
+  if #wanted > 0 then
+    fields = {}
+    for i = 1, #wanted do fields[i] = 't:' .. wanted[i] end
+    read = call('HMGET', key, unpack(fields))
+    for i = 1, #wanted do
+      if read[i] then team_settings[w][wanted[i]] = unpack_record(read[i]) end
+    end
+  end
+end
+if #rebuild > 0 then return pack({'rebuild', rebuild}) end
+if #stale > 0 then return pack({'calendar', stale}) end
+
+-- 2. The books of each group; a period that nobody touched before is opened.
+local pools, teams, users, features = {}, {}, {}, {}
+local latest = {} -- for each user {cells of the latest day, place of each feature, features touched}
+local opened_lists, outbox = {}, {}
+for g = 1, nG do
+  local w, period, planned = G[3 * g - 2], G[3 * g - 1], G[3 * g] == 1
+  local key = prefix .. 'p:' .. ids[w] .. ':' .. period
+  local us, fs, names, fields = {}, {}, {}, {'p'}
+  teams[g] = {}
+  for _, u in ipairs(users_of[w]) do
+    if U[2 * u - 1] == g then
+      us[#us + 1] = u
+      fields[#fields + 1] = 'u:' .. U[2 * u]
+    end
+  end
+  for _, f in ipairs(features_of[w]) do
+    if F[2 * f - 1] == g then
+      fs[#fs + 1] = f
+      fields[#fields + 1] = 'f:' .. F[2 * f]
+    end
+  end
+  for i = 1, #us do
+    local record = user_settings[us[i]]
+    local team = record and record[2] or ''
+    if team ~= '' and not teams[g][team] then
+      teams[g][team] = true
+      names[#names + 1] = team
+      fields[#fields + 1] = 't:' .. team
+    end
+  end
+  local read = call('HMGET', key, unpack(fields))
+  for i = 1, #us do
+    local packed = read[1 + i]
+    local record, cells
+    if packed then record, cells = unpack_record(packed) else record, cells = new_user() end
+    users[us[i]] = record
+    latest[us[i]] = {cells, {}, {}}
+  end
+  for i = 1, #fs do
+    local packed = read[1 + #us + i]
+    features[fs[i]] = packed and unpack_record(packed) or {0, 0}
+  end
+  for i = 1, #names do
+    local packed = read[1 + #us + #fs + i]
+    teams[g][names[i]] = packed and unpack_record(packed) or new_account()
+  end
+  if read[1] then
+    pools[g] = unpack_record(read[1])
+  elseif planned then
+    local settings_key = prefix .. 'w:' .. ids[w]
+    local before, list = was_opened(settings_key, period)
+    if before then return pack({'rebuild', {w}}) end
+    local standing = call('HGET', settings_key, 'standing')
+    local function account_of(name)
+      local team = string.sub(name, 6) -- after "team:"
+      if not teams[g][team] then teams[g][team] = new_account() end
+      return teams[g][team]
+    end
+    local postings, change
+    pools[g], postings, change = open_period(settings[w], standing and unpack_record(standing) or {}, period, account_of)
+    outbox[#outbox + 1] = entry(ids[w], heads[w], 'opening', period, now, postings, change, {'system', '', ''})
+    list[#list + 1] = period
+    opened_lists[#opened_lists + 1] = {settings_key, pack(list)}
+  end
+end
+
+-- 3. The fence: what was decided before gets its first answer again, from the tail.
+local fences, tails, answers = {}, {}, {}
+for w = 1, nW do
+  local flat, map = heads[w][4], {}
+  for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
+  fences[w] = map
+end
+local function tail_of(partition)
+  local map = tails[partition]
+  if not map then
+    map = {}
+    local list = call('LRANGE', prefix .. 'tail:' .. partition, 0, -1)
+    for i = 2, #list, 2 do
+      local flat = unpack_record(list[i])
+      for j = 1, #flat, 2 do map[flat[j]] = flat[j + 1] end
+    end
+    tails[partition] = map
+  end
+  return map
+end
+local fresh = {}
+for i = 1, nE do
+  local e = 12 * i - 11
+  local partition, offset = E[e], E[e + 1]
+  local w = G[3 * E[e + 2] - 2]
+  local fence = fences[w][partition]
+  if fence and offset <= fence then
+    answers[i] = tail_of(partition)[offset] or {4}
+  else
+    fresh[#fresh + 1] = i
+    fences[w][partition] = offset
+    amount(E[e + 6])
+  end
+end
+
+-- 4. Duplicate marks. A family's slot holds sets of about 380 hashes, which stay packed arrays of integers (9 bytes
+-- an id). How many sets a slot needs is not known before: it starts with what the slot before it held, and when it
+-- grows past that, a further generation of more sets is opened; marks are added to the newest and looked up in all.
+local SET_SIZE = 380
+local slots = {}
+local function slot_of(family, number)
+  local name = family .. ':' .. number
+  local slot = slots[name]
+  if slot == nil then
+    local packed = call('GET', prefix .. 'm:' .. name)
+    slot = packed and unpack_record(packed) or false
+    slots[name] = slot
+  end
+  return slot
+end
+local seen, lookups, lookup_keys = {}, {}, {}
+local function look_up(family, number, spread, mark, i)
+  local slot = slot_of(family, number)
+  if not slot then return end
+  for generation = 2, #slot do
+    local key = prefix .. 'm:' .. family .. ':' .. number .. ':' .. (generation - 1) .. ':' .. spread % slot[generation]
+    local list = lookups[key]
+    if not list then
+      list = {{}, {}}
+      lookups[key] = list
+      lookup_keys[#lookup_keys + 1] = key
+    end
+    local n = #list[1] + 1
+    list[1][n] = mark
+    list[2][n] = i
+  end
+end
+for k = 1, #fresh do
+  local i = fresh[k]
+  local e = 12 * i - 11
+  local spread = E[e + 11]
+  look_up('t', E[e + 8], spread, E[e + 7], i)
+  for back = 0, times[4] - 1 do look_up('a', E[e + 10] - back, spread, E[e + 9], i) end
+end
+for k = 1, #lookup_keys do
+  local list = lookups[lookup_keys[k]]
+  local found = call('SMISMEMBER', lookup_keys[k], unpack(list[1]))
+  for j = 1, #found do
+    if found[j] == 1 then seen[list[2][j]] = true end
+  end
+end
+
+-- 5. The fold.
+local cold, cold_list = {}, {} -- cells of other days than a user's latest
+local function cold_cells(u, day)
+  local of_user = cold[u]
+  if not of_user then of_user = {}; cold[u] = of_user end
+  local cells = of_user[day]
+  if not cells then
+    local g = U[2 * u - 1]
+    local key = prefix .. 'c:' .. ids[G[3 * g - 2]] .. ':' .. G[3 * g - 1]
+    local packed = call('HGET', key, day .. ':' .. U[2 * u])
+    cells = {packed and unpack_record(packed) or {}, {}, {}, u, day}
+    of_user[day] = cells
+    cold_list[#cold_list + 1] = cells
+  end
+  return cells
+end
+local function cell_of(u, f, day)
+  local user, cells = users[u], latest[u]
+  if day > user[8] then -- the day turns: what was the latest is kept apart
+    if #cells[1] > 0 then
+      cells[4] = u
+      cells[5] = user[8]
+      cold[u] = cold[u] or {}
+      cold[u][user[8]] = cells
+      cold_list[#cold_list + 1] = cells
+    end
+    user[8] = day
+    cells = {{}, {}, {}}
+    latest[u] = cells
+  elseif day < user[8] then
+    cells = cold_cells(u, day)
+  end
+  local list, place = cells[1], cells[2][f]
+  if not place then
+    local name = F[2 * f]
+    for p = 1, #list, 8 do
+      if list[p] == name then place = p break end
+    end
+    if not place then
+      place = #list + 1
+      list[place] = name
+      for p = place + 1, place + 7 do list[p] = 0 end
+    end
+    cells[2][f] = place
+  end
+  cells[3][f] = place
+  return list, place
+end
+
+local NO_PLAN, SUSPENDED, FEATURE_LIMIT, USER_LIMIT, INSUFFICIENT, OVERAGE_LIMIT = 1, 2, 3, 4, 5, 6
+local ALLOWED, OVERAGE, DENIED = 1, 2, 3
+local NOBODY = new_account()
+local function most(a, b) return a > b and a or b end
+
+-- The first rule that fails, with limit, used, held and remaining of its level.
+local function first_failing(planned, pool, user, team, feature, limit, feature_limit, suspended, credits)
+  if not planned then return NO_PLAN, -1, 0, 0, 0 end
+  local left = remaining(user) + remaining(team) + remaining(pool)
+  local spent, holding = user[5], user[6]
+  if suspended then
+    return SUSPENDED, limit, spent, holding, limit < 0 and left or most(0, limit - spent - holding)
+  end
+  if feature_limit >= 0 and feature[1] + feature[2] + credits > feature_limit then
+    return FEATURE_LIMIT, feature_limit, feature[1], feature[2], most(0, feature_limit - feature[1] - feature[2])
+  end
+  if limit >= 0 and spent + holding + credits > limit then
+    return USER_LIMIT, limit, spent, holding, most(0, limit - spent - holding)
+  end
+  if left < credits then
+    return INSUFFICIENT, -1, user[3] + team[3] + pool[3], user[4] + team[4] + pool[4], left
+  end
+end
+
+local dirty_users, dirty_features = {}, {}
+local function decide(i)
+  local e = 12 * i - 11
+  local g, u, f, day, credits = E[e + 2], E[e + 3], E[e + 4], E[e + 5], E[e + 6]
+  local w = G[3 * g - 2]
+  local head, pool, user, feature = heads[w], pools[g], users[u], features[f]
+  local own = user_settings[u]
+  local team_name = own and own[2] or ''
+  head[2] = head[2] + 1
+  if seen[i] then return {3, head[2], team_name} end
+  local team = team_name ~= '' and teams[g][team_name] or NOBODY
+  local limit = effective_limit(own, team_settings[w][team_name], settings[w], user[7])
+  local planned = G[3 * g] == 1
+  local reason, blocked_limit, used, held, rest = first_failing(
+    planned, pool, user, team, feature, limit, feature_limits[f] or -1, own and own[3] == 1, credits)
+  local cells, c = cell_of(u, f, day)
+  dirty_users[u] = true
+  local denied = reason and (reason <= SUSPENDED or settings[w][3] == 0)
+  if not denied and pool[6] + pool[7] + pool[8] + credits > TOTAL_MAX then
+    denied, reason, blocked_limit = true, OVERAGE_LIMIT, TOTAL_MAX
+    used, held, rest = pool[6] + pool[8], pool[7], most(0, TOTAL_MAX - pool[6] - pool[7] - pool[8])
+  end
+  if denied then
+    cells[c + 5] = cells[c + 5] + 1
+    cells[c + 6] = cells[c + 6] + floor(credits / MICRO)
+    cells[c + 7] = cells[c + 7] + credits % MICRO
+    return {2, DENIED, head[2], team_name, 0, 0, 0, 0, reason, blocked_limit, used, held, rest}
+  end
+  local from_user = math.min(credits, remaining(user))
+  local from_team = math.min(credits - from_user, remaining(team))
+  local from_pool = math.min(credits - from_user - from_team, remaining(pool))
+  local drawn = from_user + from_team + from_pool
+  local over = credits - drawn
+  user[3] = user[3] + from_user
+  user[5] = user[5] + credits
+  team[3] = team[3] + from_team
+  pool[3] = pool[3] + from_pool
+  pool[6] = pool[6] + drawn
+  pool[8] = pool[8] + over
+  feature[1] = feature[1] + credits
+  dirty_features[f] = true
+  cells[c + 1] = cells[c + 1] + drawn
+  cells[c + 2] = cells[c + 2] + over
+  cells[c + 3] = cells[c + 3] + 1
+  if reason then
+    cells[c + 4] = cells[c + 4] + 1
+    return {2, OVERAGE, head[2], team_name, from_user, from_team, from_pool, over, reason, blocked_limit, used, held, rest}
+  end
+  if from_pool == credits then return {1, head[2], team_name} end
+  return {2, ALLOWED, head[2], team_name, from_user, from_team, from_pool, 0, 0, -1, 0, 0, 0}
+end
+
+local next_fresh, marks_now, arrivals_now = 1, {}, {}
+for i = 1, nE do
+  local e = 12 * i - 11
+  if fresh[next_fresh] == i then
+    next_fresh = next_fresh + 1
+    local mark, arrival, slot = E[e + 7], E[e + 9], E[e + 10]
+    local since = arrivals_now[arrival] and slot - arrivals_now[arrival] or -1
+    if marks_now[mark] or (since >= 0 and since < times[4]) then seen[i] = true end
+    if not seen[i] then
+      marks_now[mark] = true
+      arrivals_now[arrival] = slot
+    end
+    answers[i] = decide(i)
+  elseif answers[i][1] ~= 4 then -- its absolutes are told again, as they stand now
+    cell_of(E[e + 3], E[e + 4], E[e + 5])
+    dirty_users[E[e + 3]] = true
+  end
+end
+
+-- 6. Writes, none before this line. Heads first: the command that an out-of-memory server refuses.
+local fields = {}
+for w = 1, nW do
+  local flat = {}
+  for partition, offset in pairs(fences[w]) do
+    flat[#flat + 1] = partition
+    flat[#flat + 1] = offset
+  end
+  heads[w][4] = flat
+  fields[2 * w - 1] = ids[w]
+  fields[2 * w] = pack(heads[w])
+end
+if #fresh > 0 or #outbox > 0 then call('HSET', KEYS[1], unpack(fields)) end
+for i = 1, #outbox do call('XADD', prefix .. 'outbox', '*', 'entry', outbox[i]) end
+for i = 1, #opened_lists do call('HSET', opened_lists[i][1], 'opened', opened_lists[i][2]) end
+
+local teams_reply = {}
+local writes = {}
+for g = 1, nG do
+  local list = {}
+  writes[g] = list
+  if pools[g] then list[1] = 'p'; list[2] = pack(pools[g]) end
+  for name, record in pairs(teams[g]) do
+    local n = #list
+    list[n + 1] = 't:' .. name
+    list[n + 2] = pack(record)
+    n = #teams_reply
+    teams_reply[n + 1] = g
+    teams_reply[n + 2] = name
+    for j = 1, 4 do teams_reply[n + 2 + j] = record[j] end
+  end
+end
+local users_reply, cells_reply = {}, {}
+local function tell_cells(u, day, cells)
+  for f, place in pairs(cells[3]) do
+    local n = #cells_reply
+    cells_reply[n + 1] = u
+    cells_reply[n + 2] = f
+    cells_reply[n + 3] = day
+    for j = 1, 7 do cells_reply[n + 3 + j] = cells[1][place + j] end
+  end
+end
+for u in pairs(dirty_users) do
+  local g, user = U[2 * u - 1], users[u]
+  local w, list, own = G[3 * g - 2], writes[g], user_settings[u]
+  local n = #list
+  list[n + 1] = 'u:' .. U[2 * u]
+  list[n + 2] = pack(user, latest[u][1])
+  n = #users_reply
+  users_reply[n + 1] = u
+  for j = 1, 5 do users_reply[n + 1 + j] = user[j] end
+  users_reply[n + 7] = effective_limit(own, own and team_settings[w][own[2]], settings[w], user[7])
+  tell_cells(u, user[8], latest[u])
+end
+for f in pairs(dirty_features) do
+  local list = writes[F[2 * f - 1]]
+  local n = #list
+  list[n + 1] = 'f:' .. F[2 * f]
+  list[n + 2] = pack(features[f])
+end
+for g = 1, nG do
+  if #writes[g] > 0 then
+    call('HSET', prefix .. 'p:' .. ids[G[3 * g - 2]] .. ':' .. G[3 * g - 1], unpack(writes[g]))
+  end
+end
+for i = 1, #cold_list do
+  local cells = cold_list[i]
+  local u, day = cells[4], cells[5]
+  local g = U[2 * u - 1]
+  call('HSET', prefix .. 'c:' .. ids[G[3 * g - 2]] .. ':' .. G[3 * g - 1], day .. ':' .. U[2 * u], pack(cells[1]))
+  tell_cells(u, day, cells)
+end
+
+local added, added_slots = {}, {}
+local function add_mark(family, number, spread, mark, seconds)
+  local slot = slot_of(family, number)
+  local name = family .. ':' .. number
+  if not slot then
+    local before = slot_of(family, number - 1)
+    slot = {0, math.min(4096, math.max(1, before and math.ceil(before[1] / SET_SIZE) or 1))}
+    slots[name] = slot
+  end
+  local key = prefix .. 'm:' .. name .. ':' .. (#slot - 1) .. ':' .. spread % slot[#slot]
+  local list = added[key]
+  if not list then
+    list = {seconds}
+    added[key] = list
+    added_slots[name] = seconds
+  end
+  list[#list + 1] = mark
+  slot[1] = slot[1] + 1
+end
+for k = 1, #fresh do
+  local i = fresh[k]
+  if not seen[i] then
+    local e = 12 * i - 11
+    add_mark('t', E[e + 8], E[e + 11], E[e + 7], times[2])
+    add_mark('a', E[e + 10], E[e + 11], E[e + 9], times[3])
+  end
+end
+for key, list in pairs(added) do
+  call('SADD', key, unpack(list, 2))
+  call('EXPIRE', key, list[1])
+end
+for name, seconds in pairs(added_slots) do
+  local slot, sets = slots[name], 0
+  for generation = 2, #slot do sets = sets + slot[generation] end
+  if slot[1] > sets * SET_SIZE then slot[#slot + 1] = math.min(4096, sets * 3) end
+  call('SET', prefix .. 'm:' .. name, pack(slot), 'EX', seconds)
+end
+
+-- The tail: what is decided and not committed; trimmed by what the caller saw committed.
+local blobs = {}
+for k = 1, #fresh do
+  local i = fresh[k]
+  local e = 12 * i - 11
+  local blob = blobs[E[e]]
+  if not blob then blob = {}; blobs[E[e]] = blob end
+  blob[#blob + 1] = E[e + 1]
+  blob[#blob + 1] = answers[i]
+end
+for partition, blob in pairs(blobs) do
+  call('RPUSH', prefix .. 'tail:' .. partition, string.format('%.0f', blob[#blob - 1]), pack(blob))
+end
+for i = 1, #committed, 2 do
+  local key = prefix .. 'tail:' .. committed[i]
+  local last = call('LINDEX', key, 0)
+  while last and tonumber(last) < committed[i + 1] do
+    call('LPOP', key, 2)
+    last = call('LINDEX', key, 0)
+  end
+end
+
+local heads_reply, pools_reply = {}, {}
+for w = 1, nW do
+  heads_reply[2 * w - 1] = heads[w][1]
+  heads_reply[2 * w] = version(heads[w])
+end
+for g = 1, nG do pools_reply[g] = pools[g] or {} end
+return pack({'ok', heads_reply, answers, pools_reply, teams_reply, users_reply, cells_reply})
