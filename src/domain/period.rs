@@ -245,7 +245,9 @@ impl Calendar {
     /// The period that contains an instant.
     pub fn period_of(&self, at: Instant) -> Period {
         let Some(index) = self.rule_index(at) else {
-            return month_of(&TimeZone::UTC, 1, at, false);
+            let month = month_of(&TimeZone::UTC, 1, at, false);
+            let first_plan = self.rules.first().map_or(month.end, |rule| Instant(rule.from));
+            return Period { end: month.end.min(first_plan), ..month };
         };
         let rule_month = month_of(&self.zones[index], self.rules[index].anchor_day, at, true);
         match self.rules.get(index + 1) {
@@ -332,7 +334,8 @@ mod tests {
             ("2026-11-01".into(), "2026-11-01T00:00:00Z".into(), "2026-12-01T00:00:00Z".into())
         );
         let calendar = planned("2026-11-22T10:00:00Z", "Europe/Berlin", 15);
-        assert!(!calendar.period_of(at("2026-11-14T22:59:59Z")).planned);
+        let before = calendar.period_of(at("2026-11-14T22:59:59Z"));
+        assert_eq!((before.planned, before.end), (false, at("2026-11-14T23:00:00Z")));
         assert!(calendar.period_of(at("2026-11-14T23:00:00Z")).planned);
     }
 

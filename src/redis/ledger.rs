@@ -8,15 +8,15 @@ use tokio::sync::Mutex;
 use super::keys::Keys;
 use super::link::Link;
 use super::reply::{self, Reply};
-use super::request::{Known, Request};
+use super::request::{Known, Moved, Request};
 use super::{Dedupe, RedisError, Settings};
 use crate::domain::WorkspaceId;
 use crate::domain::event::Arrival;
 use crate::domain::ledger::Effects;
 use crate::domain::period::{Calendar, Instant};
 
-/// How often a call is repeated because the calendar changed under it.
-const CALENDAR_ATTEMPTS: usize = 8;
+/// How often a call is repeated because events belonged elsewhere.
+const PLACING_ATTEMPTS: usize = 8;
 
 /// The credit ledger of every workspace, kept in Redis.
 pub struct RedisLedger {
@@ -25,8 +25,8 @@ pub struct RedisLedger {
     pub(super) change: Script,
     decide: Script,
     dedupe: Dedupe,
-    call_events_max: usize,
-    call_users_max: usize,
+    /// Events and distinct users of one call, at most.
+    call_bounds: (usize, usize),
     /// One lock a shard: calls to a shard follow each other, so that no event overtakes an earlier one.
     pub(super) shards: Vec<Mutex<HashMap<WorkspaceId, Known>>>,
 }
@@ -41,8 +41,7 @@ impl RedisLedger {
             decide: Script::new(&[library, include_str!("scripts/decide.lua")].concat()),
             change: Script::new(&[library, include_str!("scripts/change.lua")].concat()),
             dedupe,
-            call_events_max: settings.call_events_max.max(1),
-            call_users_max: settings.call_users_max.max(1),
+            call_bounds: (settings.call_events_max.max(1), settings.call_users_max.max(1)),
             shards: (0..keys.shards()).map(|_| Mutex::default()).collect(),
             keys,
         })
@@ -120,8 +119,9 @@ impl RedisLedger {
         committed: &[(i32, i64)],
         now: Instant,
     ) -> Result<(Request<'a>, reply::Done), RedisError> {
-        for _ in 0..CALENDAR_ATTEMPTS {
-            let request = Request::gather(arrivals, known, self.call_events_max, self.call_users_max);
+        let mut moved = Moved::new();
+        for _ in 0..PLACING_ATTEMPTS {
+            let request = Request::gather(arrivals, known, &moved, self.call_bounds);
             let argument = request.pack(known, committed, self.dedupe, now.millis());
             let bytes = self.link.run(&self.decide, &self.keys.heads(shard as u16), &argument).await?;
             match reply::read(&bytes, &request, now)? {
@@ -137,6 +137,7 @@ impl RedisLedger {
                         known.entry_ref(id).or_default().set_calendar(calendar(id, &text)?);
                     }
                 }
+                Reply::Moved(places) => moved.extend(places),
                 Reply::Rebuild(places) => {
                     let id = places.first().map_or("", |at| request.workspaces[*at].as_str());
                     return Err(RedisError::NeedsRebuild(id.to_owned()));

@@ -4,15 +4,17 @@ use super::codec::{Malformed, Unpacker};
 use super::request::Request;
 use crate::domain::decision::{Blocked, Decision, Drawn, Outcome, Reason, Verdict};
 use crate::domain::ledger::{Account, Balance, PoolState, Rollup, Totals, version};
-use crate::domain::period::{Day, Instant};
+use crate::domain::period::{Day, Instant, Period};
 use crate::domain::{Credits, TeamId};
 
-/// The three things that a call can answer.
+/// What a call can answer.
 pub enum Reply {
     /// Nothing was done: these workspaces follow other calendars, by place and text.
     Calendar(Vec<(usize, String)>),
     /// Nothing was done: the state of these workspaces, by place, is missing or stale.
     Rebuild(Vec<usize>),
+    /// Nothing was done: these events, by place, were decided before, and belong where they were put then.
+    Moved(Vec<(usize, (Period, Day))>),
     /// Everything was done.
     Done(Done),
 }
@@ -46,6 +48,10 @@ pub fn read(bytes: &[u8], request: &Request<'_>, now: Instant) -> Result<Reply, 
             let len = input.array()?;
             (0..len).map(|_| place(input.int()?)).collect::<Result<_, _>>().map(Reply::Rebuild)
         }
+        ("moved", 2) => {
+            let len = input.array()?;
+            (0..len / 5).map(|_| read_moved(&mut input)).collect::<Result<_, _>>().map(Reply::Moved)
+        }
         ("ok", 7) => read_done(&mut input, request, now).map(Reply::Done),
         (word, parts) => Err(Malformed(format!("{word:?} with {parts} parts"))),
     }
@@ -53,6 +59,15 @@ pub fn read(bytes: &[u8], request: &Request<'_>, now: Instant) -> Result<Reply, 
 
 fn place(number: i64) -> Result<usize, Malformed> {
     usize::try_from(number - 1).map_err(|_| Malformed(format!("{number} is no place in a list")))
+}
+
+fn read_moved(input: &mut Unpacker<'_>) -> Result<(usize, (Period, Day)), Malformed> {
+    let (event, name) = (place(input.int()?)?, input.text()?);
+    let name = name.parse().map_err(|_| Malformed(format!("period {name:?}")))?;
+    let [planned, end, day] = input.ints()?;
+    // Where it starts does not matter any more: the event is inside.
+    let period = Period { name, start: Instant::default(), end: Instant::from_millis(end), planned: planned == 1 };
+    Ok((event, (period, Day::from_number(day as i32))))
 }
 
 fn read_done(input: &mut Unpacker<'_>, request: &Request<'_>, now: Instant) -> Result<Done, Malformed> {

@@ -57,6 +57,9 @@ impl Known {
     }
 }
 
+/// Where events were put when they were first decided, by their place among those still to decide.
+pub type Moved = HashMap<usize, (Period, Day)>;
+
 /// One call: the events it decides and the lists that its reply points into.
 pub struct Request<'a> {
     /// The events, in the order of deciding.
@@ -78,8 +81,8 @@ impl<'a> Request<'a> {
     pub fn gather(
         arrivals: &'a [&'a Arrival],
         known: &mut HashMap<WorkspaceId, Known>,
-        events_max: usize,
-        users_max: usize,
+        moved: &Moved,
+        (events_max, users_max): (usize, usize),
     ) -> Self {
         let mut request = Self {
             arrivals: &[],
@@ -90,30 +93,29 @@ impl<'a> Request<'a> {
             placed: Vec::new(),
         };
         let mut places = Places::default();
-        for arrival in arrivals.iter().take(events_max) {
+        for (at, arrival) in arrivals.iter().enumerate().take(events_max) {
             if request.users.len() >= users_max {
                 break;
             }
-            let placed = request.place(&arrival.event, known, &mut places);
-            request.placed.push(placed);
+            let event = &arrival.event;
+            let (period, day) = match moved.get(&at) {
+                Some(first) => *first,
+                None => known.entry_ref(&event.workspace).or_default().place(event),
+            };
+            let placed = request.index(event, period, &mut places);
+            request.placed.push((placed.0, placed.1, placed.2, day));
         }
         request.arrivals = &arrivals[..request.placed.len()];
         request
     }
 
-    fn place(
-        &mut self,
-        event: &'a UsageEvent,
-        known: &mut HashMap<WorkspaceId, Known>,
-        places: &mut Places<'a>,
-    ) -> (usize, usize, usize, Day) {
-        let (period, day) = known.entry_ref(&event.workspace).or_default().place(event);
+    fn index(&mut self, event: &'a UsageEvent, period: Period, places: &mut Places<'a>) -> (usize, usize, usize) {
         let workspace = index(&mut places.workspaces, &event.workspace, &mut self.workspaces, |id| id);
         let key = (workspace, period.name, period.planned);
         let group = index(&mut places.groups, key, &mut self.groups, |_| (workspace, period));
         let user = index(&mut places.users, (group, &event.user), &mut self.users, |key| key);
         let feature = index(&mut places.features, (group, &event.feature), &mut self.features, |key| key);
-        (group, user, feature, day)
+        (group, user, feature)
     }
 
     /// The argument of the script.
@@ -132,9 +134,10 @@ impl<'a> Request<'a> {
                 known.get(*id).map_or((0, 0, 0), |k| (k.calendar.version(), k.epoch, k.version));
             out.text(id.as_str()).int(version as i64).int(epoch as i64).int(seen as i64);
         }
-        out.array(3 * self.groups.len());
+        out.array(4 * self.groups.len());
         for (workspace, period) in &self.groups {
-            out.int(*workspace as i64 + 1).text(&period.name.to_string()).int(i64::from(period.planned));
+            out.int(*workspace as i64 + 1).text(&period.name.to_string());
+            out.int(i64::from(period.planned)).int(period.end.millis());
         }
         out.array(2 * self.users.len());
         for (group, user) in &self.users {

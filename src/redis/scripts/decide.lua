@@ -4,7 +4,7 @@
 -- KEYS[1]  <name>:{sNN}:heads
 -- ARGV[1]  packed {
 --   workspaces {id, calendar version, epoch seen, version seen, ...},
---   groups     {workspace, period, 1 when planned, ...},              a group is a workspace and period
+--   groups     {workspace, period, 1 when planned, end of the period in ms, ...},    a group is a workspace and period
 --   users      {group, user, ...},
 --   features   {group, feature, ...},
 --   events     {partition, offset, group, user, feature, day, credits, mark, slot, arrival mark, arrival slot, spread, ...},
@@ -15,6 +15,8 @@
 --
 -- Reply    packed {'calendar', {workspace, text, ...}}   nothing was done: place the events by these calendars, call again
 --          packed {'rebuild', {workspace, ...}}          nothing was done: the state of these is missing or stale
+--          packed {'moved', {event, period, 1 when planned, end in ms, day, ...}}   nothing was done: these were decided
+--                          before, and belong where they were put then, whatever the calendar says now; call again
 --          packed {'ok', heads, answers, pools, teams, users, cells}
 --   heads    {epoch, version, ...} for each workspace
 --   answers  for each event {1, sequence, team}                  allowed, all from the pool
@@ -28,7 +30,7 @@
 --   cells    {user, feature, day, credits, overage, events, overage events, denied events, denied credits, denied micro, ...}
 --
 -- Example: one event of 2 credits by ann, seen first:
---   {{'acme',1,1,7}, {1,'2026-11-01',1}, {1,'ann'}, {1,'ai_chat'}, {0,41,1,1,1,20779,2000000,'-91',2992176,'17',1994784,9},
+--   {{'acme',1,1,7}, {1,'2026-11-01',1,1796083200000}, {1,'ann'}, {1,'ai_chat'}, {0,41,1,1,1,20779,2000000,'-91',2992176,'17',1994784,9},
 --    {0,40}, {1795300000000,432000,4500,5}}
 --   -> {'ok', {1,8}, {{1,8,''}}, {{350000000000,0,2000000,0,...}}, {}, {1,0,0,0,0,2000000,-1}, {1,1,20779,2000000,0,1,0,0,0,0}}
 --
@@ -36,7 +38,7 @@
 assert(#KEYS == 1 and #ARGV == 1, 'decide takes one key and one argument')
 local m = unpack_record(ARGV[1])
 local W, G, U, F, E, committed, times = m[1], m[2], m[3], m[4], m[5], m[6], m[7]
-local nW, nG, nU, nF, nE = #W / 4, #G / 3, #U / 2, #F / 2, #E / 12
+local nW, nG, nU, nF, nE = #W / 4, #G / 4, #U / 2, #F / 2, #E / 12
 local now = times[1]
 
 -- 1. Heads and settings: is this state whole, and did the caller place the events by the calendar in force?
@@ -45,8 +47,8 @@ for w = 1, nW do ids[w] = W[4 * w - 3] end
 local heads = call('HMGET', KEYS[1], unpack(ids))
 local users_of, features_of = {}, {}
 for w = 1, nW do users_of[w] = {}; features_of[w] = {} end
-for u = 1, nU do local l = users_of[G[3 * U[2 * u - 1] - 2]]; l[#l + 1] = u end
-for f = 1, nF do local l = features_of[G[3 * F[2 * f - 1] - 2]]; l[#l + 1] = f end
+for u = 1, nU do local l = users_of[G[4 * U[2 * u - 1] - 3]]; l[#l + 1] = u end
+for f = 1, nF do local l = features_of[G[4 * F[2 * f - 1] - 3]]; l[#l + 1] = f end
 
 local settings, user_settings, feature_limits, team_settings = {}, {}, {}, {}
 local rebuild, stale = {}, {}
@@ -101,7 +103,7 @@ local pools, teams, users, features = {}, {}, {}, {}
 local latest = {} -- for each user {cells of the latest day, place of each feature, features touched}
 local opened_lists, outbox = {}, {}
 for g = 1, nG do
-  local w, period, planned = G[3 * g - 2], G[3 * g - 1], G[3 * g] == 1
+  local w, period, planned = G[4 * g - 3], G[4 * g - 2], G[4 * g - 1] == 1
   local key = prefix .. 'p:' .. ids[w] .. ':' .. period
   local us, fs, names, fields = {}, {}, {}, {'p'}
   teams[g] = {}
@@ -175,27 +177,38 @@ local function tail_of(partition)
     map = {}
     local list = call('LRANGE', prefix .. 'tail:' .. partition, 0, -1)
     for i = 2, #list, 2 do
-      local flat = unpack_record(list[i])
-      for j = 1, #flat, 2 do map[flat[j]] = flat[j + 1] end
+      local flat, places = unpack_record(list[i])
+      for j = 1, #flat, 4 do
+        local place = 3 * flat[j + 2]
+        map[flat[j]] = {flat[j + 1], places[place - 2], places[place - 1], places[place], flat[j + 3]}
+      end
     end
     tails[partition] = map
   end
   return map
 end
-local fresh = {}
+local fresh, moved = {}, {}
 for i = 1, nE do
   local e = 12 * i - 11
   local partition, offset = E[e], E[e + 1]
-  local w = G[3 * E[e + 2] - 2]
+  local w = G[4 * E[e + 2] - 3]
   local fence = fences[w][partition]
   if fence and offset <= fence then
-    answers[i] = tail_of(partition)[offset] or {4}
+    local first = tail_of(partition)[offset]
+    answers[i] = first and first[1] or {4}
+    local g = 4 * E[e + 2]
+    if first and (first[2] ~= G[g - 2] or first[3] ~= G[g - 1] or first[5] ~= E[e + 5]) then
+      local n = #moved
+      moved[n + 1] = i
+      for j = 2, 5 do moved[n + j] = first[j] end
+    end
   else
     fresh[#fresh + 1] = i
     fences[w][partition] = offset
     amount(E[e + 6])
   end
 end
+if #moved > 0 then return pack({'moved', moved}) end
 
 -- 4. Duplicate marks. A family's slot holds sets of about 380 hashes, which stay packed arrays of integers (9 bytes
 -- an id). How many sets a slot needs is not known before: it starts with what the slot before it held, and when it
@@ -252,7 +265,7 @@ local function cold_cells(u, day)
   local cells = of_user[day]
   if not cells then
     local g = U[2 * u - 1]
-    local key = prefix .. 'c:' .. ids[G[3 * g - 2]] .. ':' .. G[3 * g - 1]
+    local key = prefix .. 'c:' .. ids[G[4 * g - 3]] .. ':' .. G[4 * g - 2]
     local packed = call('HGET', key, day .. ':' .. U[2 * u])
     cells = {packed and unpack_record(packed) or {}, {}, {}, u, day}
     of_user[day] = cells
@@ -321,7 +334,7 @@ local dirty_users, dirty_features = {}, {}
 local function decide(i)
   local e = 12 * i - 11
   local g, u, f, day, credits = E[e + 2], E[e + 3], E[e + 4], E[e + 5], E[e + 6]
-  local w = G[3 * g - 2]
+  local w = G[4 * g - 3]
   local head, pool, user, feature = heads[w], pools[g], users[u], features[f]
   local own = user_settings[u]
   local team_name = own and own[2] or ''
@@ -329,7 +342,7 @@ local function decide(i)
   if seen[i] then return {3, head[2], team_name} end
   local team = team_name ~= '' and teams[g][team_name] or NOBODY
   local limit = effective_limit(own, team_settings[w][team_name], settings[w], user[7])
-  local planned = G[3 * g] == 1
+  local planned = G[4 * g - 1] == 1
   local reason, blocked_limit, used, held, rest = first_failing(
     planned, pool, user, team, feature, limit, feature_limits[f] or -1, own and own[3] == 1, credits)
   local cells, c = cell_of(u, f, day)
@@ -382,7 +395,7 @@ for i = 1, nE do
       arrivals_now[arrival] = slot
     end
     answers[i] = decide(i)
-  elseif answers[i][1] ~= 4 then -- its absolutes are told again, as they stand now
+  elseif answers[i][1] <= 2 then -- its absolutes are told again, as they stand now
     cell_of(E[e + 3], E[e + 4], E[e + 5])
     dirty_users[E[e + 3]] = true
   end
@@ -432,7 +445,7 @@ local function tell_cells(u, day, cells)
 end
 for u in pairs(dirty_users) do
   local g, user = U[2 * u - 1], users[u]
-  local w, list, own = G[3 * g - 2], writes[g], user_settings[u]
+  local w, list, own = G[4 * g - 3], writes[g], user_settings[u]
   local n = #list
   list[n + 1] = 'u:' .. U[2 * u]
   list[n + 2] = pack(user, latest[u][1])
@@ -450,14 +463,14 @@ for f in pairs(dirty_features) do
 end
 for g = 1, nG do
   if #writes[g] > 0 then
-    call('HSET', prefix .. 'p:' .. ids[G[3 * g - 2]] .. ':' .. G[3 * g - 1], unpack(writes[g]))
+    call('HSET', prefix .. 'p:' .. ids[G[4 * g - 3]] .. ':' .. G[4 * g - 2], unpack(writes[g]))
   end
 end
 for i = 1, #cold_list do
   local cells = cold_list[i]
   local u, day = cells[4], cells[5]
   local g = U[2 * u - 1]
-  call('HSET', prefix .. 'c:' .. ids[G[3 * g - 2]] .. ':' .. G[3 * g - 1], day .. ':' .. U[2 * u], pack(cells[1]))
+  call('HSET', prefix .. 'c:' .. ids[G[4 * g - 3]] .. ':' .. G[4 * g - 2], day .. ':' .. U[2 * u], pack(cells[1]))
   tell_cells(u, day, cells)
 end
 
@@ -506,11 +519,18 @@ for k = 1, #fresh do
   local e = 12 * i - 11
   local blob = blobs[E[e]]
   if not blob then blob = {}; blobs[E[e]] = blob end
-  blob[#blob + 1] = E[e + 1]
-  blob[#blob + 1] = answers[i]
+  local n = #blob
+  blob[n + 1] = E[e + 1]
+  blob[n + 2] = answers[i]
+  blob[n + 3] = E[e + 2]
+  blob[n + 4] = E[e + 5]
+end
+local places = {}
+for g = 1, nG do
+  for j = 0, 2 do places[3 * g - 2 + j] = G[4 * g - 2 + j] end
 end
 for partition, blob in pairs(blobs) do
-  call('RPUSH', prefix .. 'tail:' .. partition, string.format('%.0f', blob[#blob - 1]), pack(blob))
+  call('RPUSH', prefix .. 'tail:' .. partition, string.format('%.0f', blob[#blob - 3]), pack(blob, places))
 end
 for i = 1, #committed, 2 do
   local key = prefix .. 'tail:' .. committed[i]

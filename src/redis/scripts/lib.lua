@@ -19,7 +19,8 @@
 --       f:<feature> {spent, holding}
 --   c:<workspace>:<period>     hash  <day>:<user> -> cells of a day that is not the user's latest
 --   m:<family>:<slot>          string, how a slot of duplicate marks is divided (see decide.lua)
---   tail:<partition>           list of last offset, answers, ... of what is decided and not committed
+--   tail:<partition>           list of last offset, {offset, answer, place, day, ...} {period, planned, end, ...}, ...
+--                              of what is decided and not committed
 --   outbox                     stream of ledger entries that Kafka has not acknowledged yet
 --
 -- Amounts are whole microcredits below 2^53, which a double holds exactly; a limit of -1 is none.

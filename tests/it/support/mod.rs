@@ -1,0 +1,41 @@
+//! Names, settings and clients that the tests share.
+
+use tollgate::redis::{Dedupe, RedisLedger, Settings};
+
+/// A name that no other test and no other run has.
+pub fn unique(what: &str) -> String {
+    format!("{what}-{}", uuid::Uuid::now_v7().simple())
+}
+
+/// Where Redis is.
+pub fn redis_url() -> String {
+    let port = std::env::var("REDIS_PORT").unwrap_or_else(|_| "16379".to_owned());
+    format!("redis://127.0.0.1:{port}/0")
+}
+
+/// Duplicate windows as in the default configuration.
+pub const DEDUPE: Dedupe =
+    Dedupe { age_seconds_max: 72 * 3600, window_seconds: 3600, outage_seconds_max: 6 * 3600 };
+
+/// A ledger under a name of its own, with few shards so that workspaces meet in calls.
+pub fn ledger(name: &str, call_events_max: usize) -> RedisLedger {
+    let settings = Settings {
+        url: redis_url(),
+        name: name.to_owned(),
+        shards: 2,
+        call_events_max,
+        call_users_max: 140,
+        connect_timeout_ms: 2_000,
+        response_timeout_ms: 5_000,
+    };
+    RedisLedger::new(&settings, DEDUPE).unwrap()
+}
+
+/// Deletes the keys of a ledger.
+pub fn forget(name: &str) {
+    let mut redis = ::redis::Client::open(redis_url()).unwrap().get_connection().unwrap();
+    let keys: Vec<String> = ::redis::cmd("KEYS").arg(format!("{name}:*")).query(&mut redis).unwrap();
+    if !keys.is_empty() {
+        ::redis::cmd("UNLINK").arg(keys).exec(&mut redis).unwrap();
+    }
+}
