@@ -38,7 +38,8 @@ impl Context {
         }
     }
 
-    /// Commits what is finished. A failure is a redelivery, never a crash.
+    /// Commits what is finished; an asynchronous commit is confirmed by the callback. A failure is a
+    /// redelivery, never a crash.
     pub(super) fn commit(&self, consumer: &BaseConsumer<Self>, mode: CommitMode) {
         let offsets = self.offsets.committable();
         if offsets.is_empty() {
@@ -49,17 +50,8 @@ impl Context {
             // Refused only for a negative offset, which no record has.
             let _ = list.add_partition_offset(&self.topic, *partition, Offset::Offset(*next));
         }
-        match consumer.commit(&list, mode) {
-            Err(error) => tracing::warn!(%error, "commit failed, records may be redelivered"),
-            // An asynchronous commit is confirmed by the callback.
-            Ok(()) if matches!(mode, CommitMode::Sync) => self.confirm(&offsets),
-            Ok(()) => {}
-        }
-    }
-
-    fn confirm(&self, offsets: &[(i32, i64)]) {
-        for (partition, next) in offsets {
-            self.offsets.committed(*partition, *next);
+        if let Err(error) = consumer.commit(&list, mode) {
+            tracing::warn!(%error, "commit failed, records may be redelivered");
         }
     }
 

@@ -80,3 +80,51 @@ fn header(headers: &impl Headers, at: usize) -> Header {
         Ok(None) | Err(_) => Header { name: char::REPLACEMENT_CHARACTER.to_string(), value: None },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::message::Header as DriverHeader;
+
+    use super::*;
+
+    /// Three headers, of which the driver cannot read the second.
+    struct Poisoned;
+
+    impl Headers for Poisoned {
+        fn count(&self) -> usize {
+            3
+        }
+
+        fn try_get(&self, at: usize) -> Option<DriverHeader<'_, &[u8]>> {
+            assert_ne!(at, 1, "as the driver does for a name that is not UTF-8");
+            Some(DriverHeader { key: "ce_id", value: (at == 0).then_some(&b"7"[..]) })
+        }
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_read_keeps_its_place() {
+        let read = headers(&Poisoned);
+        let expected = [("ce_id", Some(b"7".to_vec())), ("\u{fffd}", None), ("ce_id", None)];
+        let expected = expected.map(|(name, value)| Header { name: name.to_owned(), value });
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn pending_counts_its_bytes_and_forgets_partitions() {
+        let record = |partition, offset| Record {
+            position: Position { partition, offset },
+            timestamp: Instant::default(),
+            key: Some(b"acme".to_vec()),
+            payload: Some(b"{}".to_vec()),
+            headers: vec![Header { name: "a".to_owned(), value: Some(b"b".to_vec()) }],
+        };
+        let mut pending = Pending::default();
+        for (partition, offset) in [(0, 5), (1, 8), (0, 6), (1, 9), (2, 0)] {
+            pending.push(record(partition, offset));
+        }
+        assert_eq!((pending.bytes, last_offsets(&pending.records)), (40, vec![(0, 6), (1, 9), (2, 0)]));
+        pending.forget(&[1, 2]);
+        assert_eq!((pending.bytes, last_offsets(&pending.records)), (16, vec![(0, 6)]));
+        assert_eq!((pending.take().len(), pending.bytes, pending.records.len()), (2, 0, 0));
+    }
+}

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::records::{self, Pending};
-use super::watch::Lag;
+use super::watch::{Ends, Lag, Watchdog};
 use super::{Flush, Life};
 use crate::kafka::{Batch, ConsumerSettings, KafkaError, Offsets, Settings};
 
@@ -35,8 +35,7 @@ pub(super) struct Consumer {
     pending: Pending,
     paused: bool,
     committed_at: Instant,
-    /// When a record last came, or fetching had a reason to rest.
-    moved_at: Instant,
+    watchdog: Watchdog,
 }
 
 impl Consumer {
@@ -62,7 +61,7 @@ impl Consumer {
             .create_with_context(context)
             .map_err(KafkaError::client("making a consumer"))?;
         client.subscribe(&[&settings.topics.events]).map_err(KafkaError::client("subscribing"))?;
-        let now = Instant::now();
+        let patience = Duration::from_secs(settings.consumer.stall_exit_after_s);
         Ok(Self {
             client,
             settings: settings.consumer.clone(),
@@ -71,22 +70,28 @@ impl Consumer {
             shutdown,
             pending: Pending::default(),
             paused: false,
-            committed_at: now,
-            moved_at: now,
+            committed_at: Instant::now(),
+            watchdog: Watchdog::new(patience),
         })
     }
 
     /// Runs until the shutdown or an error, then closes.
     pub(super) fn run(mut self, mut life: Life) {
         let outcome = self.turns();
-        self.client.context().closing.store(true, Ordering::Release);
+        let Self { client, settings, offsets, batches, .. } = self;
+        // 1. No more batches: the pipeline ends when it has worked off those under way.
+        drop(batches);
+        let context = Arc::clone(client.context());
+        context.closing.store(true, Ordering::Release);
         if let Err(error) = outcome {
-            tracing::error!(%error, "consumer gives up");
-            // Told before the close, which may hang for the same reason.
+            // Told before the client is closed, which may hang for the same reason.
             life.end(Err(error));
             return;
         }
-        self.close();
+        // 2. Wait for them; what is late is redelivered.
+        context.drain(&offsets.assigned(), Duration::from_millis(settings.close_deadline_ms));
+        // 3. Leave the group; the revocation on the way commits. May hang: the handle has a deadline.
+        drop(client);
         life.end(Ok(()));
     }
 
@@ -112,7 +117,8 @@ impl Consumer {
                 return Ok(());
             }
             wait = deadline.get_or_insert(now + linger).saturating_duration_since(now);
-            if wait.is_zero() {
+            // The driver counts in milliseconds.
+            if wait < Duration::from_millis(1) {
                 return Ok(());
             }
         }
@@ -138,7 +144,7 @@ impl Consumer {
         let came = record.is_some();
         if let Some(record) = record {
             self.pending.push(record);
-            self.moved_at = Instant::now();
+            self.watchdog.moved();
         }
         Ok(came)
     }
@@ -147,15 +153,15 @@ impl Consumer {
         let context = self.client.context();
         let revoked = std::mem::take(&mut *context.revoked.lock().unwrap_or_else(PoisonError::into_inner));
         self.pending.forget(&revoked);
-        self.moved_at = Instant::now();
+        self.watchdog.moved();
         if self.paused {
             // A new assignment fetches, whatever was paused before.
             self.pause(true);
         }
     }
 
-    /// 2. Hands the batch over. While there is no room the batch stays here: first a short wait, then
-    /// the partitions are paused and only callbacks are polled.
+    /// 2. Hands the batch over. While there is no room it stays here: first comes a short wait, then
+    ///    the partitions are paused and only callbacks are polled.
     fn deliver(&mut self) -> Result<(), KafkaError> {
         let full_since = Instant::now();
         let pause_after = Duration::from_millis(self.settings.pause_after_ms);
@@ -187,7 +193,7 @@ impl Consumer {
         }
         self.commit_when_due();
         // It is the pipeline that stands still, and it says so itself.
-        self.moved_at = Instant::now();
+        self.watchdog.moved();
         Ok(())
     }
 
@@ -209,34 +215,23 @@ impl Consumer {
         }
     }
 
-    /// 4. Nothing came for long: ask the brokers whether there is anything. An error when there is.
+    /// 4. Nothing came for long: an error when there was something to come.
     fn watch(&mut self) -> Result<(), KafkaError> {
+        let Self { client, offsets, watchdog, .. } = self;
+        let stuck = watchdog.look(&client.context().lag, || ends(client, &offsets.assigned()));
         let seconds = self.settings.stall_exit_after_s;
-        if self.moved_at.elapsed() < Duration::from_secs(seconds) {
-            return Ok(());
-        }
-        self.moved_at = Instant::now();
-        let waiting = self.offsets.assigned().into_iter().find(|number| self.has_unfetched(*number));
-        waiting.map_or(Ok(()), |partition| Err(KafkaError::Stalled { partition, seconds }))
+        stuck.map_or(Ok(()), |partition| Err(KafkaError::Stalled { partition, seconds }))
     }
+}
 
-    fn has_unfetched(&self, partition: i32) -> bool {
-        let context = self.client.context();
-        // No answer: Kafka is away, which is not ours to mend.
-        let marks = self.client.fetch_watermarks(&context.topic, partition, WATERMARK_TIMEOUT);
-        let lag = context.lag.lock().unwrap_or_else(PoisonError::into_inner);
-        marks.is_ok_and(|(start, end)| lag.stands_before(partition, start, end))
-    }
-
-    /// 5. Shutdown: no more batches, wait for those under way, commit. Leaving the group is the drop.
-    fn close(self) {
-        let Self { client, settings, offsets, batches, .. } = self;
-        drop(batches);
-        let context = Arc::clone(client.context());
-        context.drain(&offsets.assigned(), Duration::from_millis(settings.close_deadline_ms));
-        context.commit(&client, CommitMode::Sync);
-        drop(client);
-    }
+/// Where the partitions end, from their brokers; none when one does not answer.
+fn ends(client: &BaseConsumer<Context>, partitions: &[i32]) -> Option<Vec<Ends>> {
+    let ask = |partition: &i32| {
+        let (start, end) =
+            client.fetch_watermarks(&client.context().topic, *partition, WATERMARK_TIMEOUT).ok()?;
+        Some(Ends { partition: *partition, start, end })
+    };
+    partitions.iter().map(ask).collect()
 }
 
 /// Which errors of a poll end the consumer. The others were logged by the callback and pass.
