@@ -3,4 +3,6 @@
 pub mod clickhouse;
 pub mod domain;
 pub mod kafka;
+pub mod metrics;
+pub mod pipeline;
 pub mod redis;

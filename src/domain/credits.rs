@@ -135,6 +135,9 @@ impl fmt::Display for Credits {
 
 impl Serialize for Credits {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        if self.0 % MICRO == 0 {
+            return out.serialize_i64(self.0 / MICRO);
+        }
         let number = RawValue::from_string(self.to_string()).map_err(serde::ser::Error::custom)?;
         number.serialize(out)
     }

@@ -168,6 +168,10 @@ pub struct Decision {
     pub verdict: Verdict,
     /// It named a hold that is unknown, ended or another user's.
     pub hold_ignored: bool,
+    /// The record's Kafka timestamp.
+    pub arrived_at: Instant,
+    /// It was decided before, and this is its first answer again.
+    pub redelivered: bool,
     /// When it was decided, by this process's clock.
     pub decided_at: Instant,
 }

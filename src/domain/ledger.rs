@@ -261,9 +261,19 @@ pub struct Entry {
     pub change: serde_json::Value,
 }
 
-/// One version number out of epoch and sequence: a later state has the higher one.
-pub fn version(epoch: u64, sequence: u64) -> u64 {
-    (epoch << 40) | sequence
+/// An entry that waits in an outbox for Kafka's acknowledgement.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pending {
+    /// Its place in the outbox.
+    pub id: String,
+    /// The entry.
+    pub entry: Entry,
+}
+
+/// One version number out of the epoch and the count of decisions and entries in it: a later state
+/// has the higher one. A row of `usage_events` takes the sequence of its decision, which is never higher.
+pub fn version(epoch: u64, count: u64) -> u64 {
+    (epoch << 40) | count
 }
 
 /// The absolute state of an account after a version; writing it twice changes nothing.

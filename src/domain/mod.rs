@@ -11,6 +11,7 @@ pub mod ids;
 pub mod ledger;
 pub mod model;
 pub mod period;
+pub mod ports;
 pub mod rates;
 pub mod record;
 

@@ -9,12 +9,14 @@ pub mod dead_letter;
 mod error;
 pub mod offsets;
 pub mod producer;
+mod publish;
 mod settings;
 pub mod topics;
 
 pub use error::KafkaError;
 pub use offsets::{Offsets, Ticket};
 pub use producer::{Message, Producer};
+pub use publish::Publish;
 pub use settings::{ConsumerSettings, ProducerSettings, Settings, TopicSettings};
 
 use crate::domain::event::{Header, Position};

@@ -19,7 +19,7 @@ impl RedisLedger {
     /// Every workspace of the installation.
     pub async fn workspaces(&self) -> Result<Vec<WorkspaceId>, RedisError> {
         let mut all = Vec::new();
-        for shard in 0..self.shards() {
+        for shard in 0..self.keys.shards() {
             let names: Vec<String> = self.link.query(::redis::cmd("HKEYS").arg(self.keys.heads(shard))).await?;
             for name in names {
                 all.push(id(WorkspaceId::parse(&name))?);

@@ -11,9 +11,11 @@ use super::reply::{self, Reply};
 use super::request::{Known, Moved, Request};
 use super::{Dedupe, RedisError, Settings};
 use crate::domain::WorkspaceId;
+use crate::domain::decision::Decision;
 use crate::domain::event::Arrival;
 use crate::domain::ledger::Effects;
 use crate::domain::period::{Calendar, Instant};
+use crate::domain::ports::Ledger;
 
 /// How often a call is repeated because events belonged elsewhere.
 const PLACING_ATTEMPTS: usize = 8;
@@ -52,11 +54,12 @@ impl RedisLedger {
         self.link.query::<String>(&::redis::cmd("PING")).await.map(drop)
     }
 
-    /// Decides events in their order, and answers for all of them or fails. After a failure a part
-    /// may have been decided; the same call gives those events their first answers again.
-    ///
-    /// `committed` are the next offsets of partitions as last confirmed: what lies below is forgotten.
-    pub async fn decide(
+}
+
+impl Ledger for RedisLedger {
+    type Error = RedisError;
+
+    async fn decide(
         &self,
         arrivals: &[Arrival],
         committed: &[(i32, i64)],
@@ -82,26 +85,30 @@ impl RedisLedger {
         effects.decisions = decisions.into_iter().map(|(_, decision)| decision).collect();
         Ok(effects)
     }
+}
 
+impl RedisLedger {
     async fn decide_shard(
         &self,
         shard: usize,
         events: &[(usize, &Arrival)],
         committed: &[(i32, i64)],
         now: Instant,
-    ) -> Result<(Vec<(usize, crate::domain::decision::Decision)>, Effects), RedisError> {
+    ) -> Result<(Vec<(usize, Decision)>, Effects), RedisError> {
         let arrivals: Vec<&Arrival> = events.iter().map(|(_, arrival)| *arrival).collect();
         let mut known = self.shards[shard].lock().await;
         let (mut numbered, mut effects, mut from) = (Vec::with_capacity(events.len()), Effects::default(), 0);
         while from < arrivals.len() {
             let (request, done) = self.call(shard, &arrivals[from..], &mut known, committed, now).await?;
+            let mut again = done.again.iter().peekable();
             for (at, verdict) in done.verdicts.into_iter().enumerate() {
-                match verdict {
-                    Some(verdict) => {
-                        numbered.push((events[from + at].0, reply::decision(&request, at, verdict, now)));
-                    }
-                    None => effects.settled_before += 1,
-                }
+                let redelivered = again.next_if_eq(&&at).is_some();
+                let Some(verdict) = verdict else {
+                    effects.settled_before += 1;
+                    continue;
+                };
+                let decision = reply::decision(&request, at, verdict, now);
+                numbered.push((events[from + at].0, Decision { redelivered, ..decision }));
             }
             from += request.arrivals.len();
             effects.balances.extend(done.balances);

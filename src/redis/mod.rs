@@ -16,9 +16,10 @@ mod request;
 
 use serde::Deserialize;
 
+use crate::domain::ports::Fault;
+
 pub use change::{Author, Changed};
 pub use ledger::RedisLedger;
-pub use outbox::Pending;
 
 /// Where Redis is, and how its state is laid out.
 #[derive(Debug, Clone, Deserialize)]
@@ -71,9 +72,8 @@ pub enum RedisError {
     Contended(String),
 }
 
-impl RedisError {
-    /// Whether the same call may succeed a moment later.
-    pub fn is_transient(&self) -> bool {
+impl Fault for RedisError {
+    fn is_transient(&self) -> bool {
         match self {
             Self::Server(fault) => {
                 !matches!(fault.kind(), ::redis::ErrorKind::Server(::redis::ServerErrorKind::ResponseError))

@@ -5,27 +5,19 @@ use ::redis::streams::StreamRangeReply;
 use super::RedisError;
 use super::codec::{Malformed, Unpacker};
 use super::ledger::RedisLedger;
-use crate::domain::ledger::{Account, Entry, Posting};
+use crate::domain::ledger::{Account, Entry, Pending, Posting};
+use crate::domain::ports::Outbox;
 use crate::domain::period::{Day, Instant};
 use crate::domain::{Credits, WorkspaceId};
 
-/// An entry that waits in the outbox.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Pending {
-    /// Its place in the stream.
-    pub id: String,
-    /// The entry.
-    pub entry: Entry,
-}
+impl Outbox for RedisLedger {
+    type Error = RedisError;
 
-impl RedisLedger {
-    /// How many shards have an outbox each.
-    pub fn shards(&self) -> u16 {
+    fn shards(&self) -> u16 {
         self.keys.shards()
     }
 
-    /// The oldest entries of a shard that Kafka has not acknowledged, in order.
-    pub async fn pending(&self, shard: u16, max: usize) -> Result<Vec<Pending>, RedisError> {
+    async fn pending(&self, shard: u16, max: usize) -> Result<Vec<Pending>, RedisError> {
         let mut command = ::redis::cmd("XRANGE");
         command.arg(self.keys.outbox(shard)).arg("-").arg("+").arg("COUNT").arg(max);
         let reply: StreamRangeReply = self.link.query(&command).await?;
@@ -37,8 +29,7 @@ impl RedisLedger {
         Ok(pending)
     }
 
-    /// Forgets entries that Kafka has acknowledged.
-    pub async fn acknowledged(&self, shard: u16, ids: &[String]) -> Result<(), RedisError> {
+    async fn acknowledged(&self, shard: u16, ids: &[String]) -> Result<(), RedisError> {
         if ids.is_empty() {
             return Ok(());
         }

@@ -24,6 +24,8 @@ pub enum Reply {
 pub struct Done {
     /// For each event its verdict; none for one that was settled before.
     pub verdicts: Vec<Option<Verdict>>,
+    /// Places of events that were decided before.
+    pub again: Vec<usize>,
     /// For each workspace epoch and version.
     pub heads: Vec<(u64, u64)>,
     /// Accounts touched.
@@ -52,7 +54,7 @@ pub fn read(bytes: &[u8], request: &Request<'_>, now: Instant) -> Result<Reply, 
             let len = input.array()?;
             (0..len / 5).map(|_| read_moved(&mut input)).collect::<Result<_, _>>().map(Reply::Moved)
         }
-        ("ok", 7) => read_done(&mut input, request, now).map(Reply::Done),
+        ("ok", 8) => read_done(&mut input, request, now).map(Reply::Done),
         (word, parts) => Err(Malformed(format!("{word:?} with {parts} parts"))),
     }
 }
@@ -98,6 +100,9 @@ fn read_done(input: &mut Unpacker<'_>, request: &Request<'_>, now: Instant) -> R
     for _ in 0..input.array()? / 10 {
         let rollup = read_cell(input, request, &versions)?;
         done.rollups.push(rollup);
+    }
+    for _ in 0..input.array()? {
+        done.again.push(place(input.int()?)?);
     }
     Ok(done)
 }
@@ -245,6 +250,8 @@ pub fn decision(request: &Request<'_>, at: usize, mut verdict: Verdict, now: Ins
         day,
         resets_at: period.end,
         verdict,
+        arrived_at: arrival.timestamp,
+        redelivered: false,
         decided_at: now,
     }
 }

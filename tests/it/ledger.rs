@@ -7,6 +7,7 @@ use tollgate::domain::event::{Arrival, Position, UsageEvent};
 use tollgate::domain::ledger::{Account, Change, Enforcement, LimitSetting, Plan};
 use tollgate::domain::model::Model;
 use tollgate::domain::period::{Instant, PeriodName};
+use tollgate::domain::ports::Ledger;
 use tollgate::domain::{Credits, FeatureId, TeamId, UserId, WorkspaceId};
 use tollgate::redis::{Author, RedisLedger};
 

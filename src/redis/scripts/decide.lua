@@ -17,7 +17,7 @@
 --          packed {'rebuild', {workspace, ...}}          nothing was done: the state of these is missing or stale
 --          packed {'moved', {event, period, 1 when planned, end in ms, day, ...}}   nothing was done: these were decided
 --                          before, and belong where they were put then, whatever the calendar says now; call again
---          packed {'ok', heads, answers, pools, teams, users, cells}
+--          packed {'ok', heads, answers, pools, teams, users, cells, again}
 --   heads    {epoch, version, ...} for each workspace
 --   answers  for each event {1, sequence, team}                  allowed, all from the pool
 --                           {2, outcome, sequence, team, drawn from user, team, pool, overage,
@@ -28,11 +28,12 @@
 --   teams    {group, team, credited, out, used, held, ...}
 --   users    {user, credited, out, used, held, spent, limit, ...}
 --   cells    {user, feature, day, credits, overage, events, overage events, denied events, denied credits, denied micro, ...}
+--   again    places of events that were decided before: their first answers
 --
 -- Example: one event of 2 credits by ann, seen first:
 --   {{'acme',1,1,7}, {1,'2026-11-01',1,1796083200000}, {1,'ann'}, {1,'ai_chat'}, {0,41,1,1,1,20779,2000000,'-91',2992176,'17',1994784,9},
 --    {0,40}, {1795300000000,432000,4500,5}}
---   -> {'ok', {1,8}, {{1,8,''}}, {{350000000000,0,2000000,0,...}}, {}, {1,0,0,0,0,2000000,-1}, {1,1,20779,2000000,0,1,0,0,0,0}}
+--   -> {'ok', {1,8}, {{1,8,''}}, {{350000000000,0,2000000,0,...}}, {}, {1,0,0,0,0,2000000,-1}, {1,1,20779,2000000,0,1,0,0,0,0}, {}}
 --
 -- It reads and validates everything first and writes last, for Redis has no rollback.
 assert(#KEYS == 1 and #ARGV == 1, 'decide takes one key and one argument')
@@ -187,7 +188,7 @@ local function tail_of(partition)
   end
   return map
 end
-local fresh, moved = {}, {}
+local fresh, moved, again = {}, {}, {}
 for i = 1, nE do
   local e = 12 * i - 11
   local partition, offset = E[e], E[e + 1]
@@ -196,6 +197,7 @@ for i = 1, nE do
   if fence and offset <= fence then
     local first = tail_of(partition)[offset]
     answers[i] = first and first[1] or {4}
+    again[#again + 1] = i
     local g = 4 * E[e + 2]
     if first and (first[2] ~= G[g - 2] or first[3] ~= G[g - 1] or first[5] ~= E[e + 5]) then
       local n = #moved
@@ -547,4 +549,4 @@ for w = 1, nW do
   heads_reply[2 * w] = version(heads[w])
 end
 for g = 1, nG do pools_reply[g] = pools[g] or {} end
-return pack({'ok', heads_reply, answers, pools_reply, teams_reply, users_reply, cells_reply})
+return pack({'ok', heads_reply, answers, pools_reply, teams_reply, users_reply, cells_reply, again})

@@ -1,0 +1,100 @@
+//! Decisions and ledger entries as their topics carry them.
+
+use serde::Serialize;
+
+use crate::domain::decision::{Blocked, Decision, Drawn, Level};
+use crate::domain::ledger::Entry;
+use crate::domain::period::{Instant, PeriodName};
+use crate::domain::{Credits, FeatureId, HoldId, TeamId, UserId, WorkspaceId};
+use crate::kafka::Message;
+
+#[derive(Serialize)]
+struct BlockedBy<'a> {
+    level: Level,
+    id: &'a str,
+    limit: Option<Credits>,
+    used: Credits,
+    held: Credits,
+    remaining: Credits,
+}
+
+#[derive(Serialize)]
+struct DecisionMessage<'a> {
+    event_id: &'a str,
+    source: &'a str,
+    workspace: &'a WorkspaceId,
+    user: &'a UserId,
+    team: Option<&'a TeamId>,
+    feature: &'a FeatureId,
+    credits: Credits,
+    outcome: &'static str,
+    reason: Option<&'static str>,
+    blocked_by: Option<BlockedBy<'a>>,
+    resets_at: Instant,
+    drawn: Drawn,
+    hold: Option<&'a HoldId>,
+    hold_ignored: bool,
+    period: PeriodName,
+    time: Instant,
+    decided_at: Instant,
+    epoch: u64,
+    sequence: u64,
+    partition: i32,
+    offset: i64,
+}
+
+/// A decision for the decisions topic, keyed by its workspace.
+pub fn decision(decision: &Decision) -> Message {
+    let (event, verdict) = (&decision.event, &decision.verdict);
+    message(
+        &event.workspace,
+        &DecisionMessage {
+            event_id: &event.id,
+            source: &event.source,
+            workspace: &event.workspace,
+            user: &event.user,
+            team: verdict.team.as_ref(),
+            feature: &event.feature,
+            credits: event.credits,
+            outcome: verdict.outcome.as_str(),
+            reason: verdict.reason.map(crate::domain::decision::Reason::as_str),
+            blocked_by: blocked_by(decision),
+            resets_at: decision.resets_at,
+            drawn: verdict.drawn,
+            hold: event.hold.as_ref(),
+            hold_ignored: decision.hold_ignored,
+            period: decision.period,
+            time: event.time,
+            decided_at: decision.decided_at,
+            epoch: verdict.epoch,
+            sequence: verdict.sequence,
+            partition: decision.position.partition,
+            offset: decision.position.offset,
+        },
+    )
+}
+
+fn blocked_by(decision: &Decision) -> Option<BlockedBy<'_>> {
+    let level = decision.verdict.reason?.level();
+    let Blocked { limit, used, held, remaining } = decision.verdict.blocked?;
+    let id = match level {
+        Level::Workspace | Level::Pool => decision.event.workspace.as_str(),
+        Level::Feature => decision.event.feature.as_str(),
+        Level::User => decision.event.user.as_str(),
+    };
+    Some(BlockedBy { level, id, limit, used, held, remaining })
+}
+
+/// A ledger entry for the ledger topic, keyed by its workspace.
+pub fn entry(entry: &Entry) -> Message {
+    message(&entry.workspace, entry)
+}
+
+fn message<T: Serialize>(workspace: &WorkspaceId, content: &T) -> Message {
+    Message {
+        key: Some(workspace.as_str().as_bytes().to_vec()),
+        // Structs of strings and numbers always serialise.
+        payload: serde_json::to_vec(content).ok(),
+        headers: Vec::new(),
+    }
+}

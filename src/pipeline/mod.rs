@@ -1,0 +1,105 @@
+//! One event's way, written in the order it runs:
+//!
+//! ```text
+//! batch ──> decode ──events──> decide ──decisions──> record ──> finish the ticket
+//!             │ rejected          │                    │ usage_events, then rollups and balances
+//!             └──> dead letters   └──> decisions topic └ retried until it is written
+//! ```
+//!
+//! Two rhythms: [`decide`] works on small batches, for limits must be fresh; [`record`] on large ones,
+//! for ClickHouse wants few big inserts. While one flush is recorded the next batches are decided.
+//! A ticket is finished when its decisions and dead letters are acknowledged and its rows written,
+//! never before, and nothing else commits an offset. What this room does not know: which stores
+//! stand behind [`Ledger`], [`Warehouse`] and [`Publish`].
+
+pub mod decide;
+pub mod decode;
+pub mod gauges;
+pub mod messages;
+pub mod record;
+pub mod relay;
+pub mod retry;
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::event::DecodeRules;
+use crate::domain::ports::{Ledger, Warehouse};
+use crate::kafka::{Batch, Offsets, Publish};
+
+/// The section `[pipeline]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// A flush to ClickHouse starts when so many rows wait ...
+    pub record_rows_max: usize,
+    /// ... or when the oldest has waited so long, in milliseconds.
+    pub record_interval_ms: u64,
+    /// Decided batches that may wait for the flush before deciding pauses.
+    pub record_batches_waiting_max: usize,
+    /// Longest pause between two attempts at a store that is away, in milliseconds.
+    pub retry_pause_ms_max: u64,
+    /// Workspaces with gauges of their own, at most.
+    pub gauge_workspaces_max: usize,
+}
+
+/// Where the pipeline's messages go.
+#[derive(Debug, Clone)]
+pub struct Topics {
+    /// Input, named in dead letters.
+    pub events: String,
+    /// One decision per valid event.
+    pub decisions: String,
+    /// Records that are no events.
+    pub dead_letters: String,
+    /// Largest dead letter, in bytes.
+    pub dead_letter_bytes_max: usize,
+}
+
+/// Everything the pipeline works with.
+pub struct Pipeline<L, W, P> {
+    /// Decides.
+    pub ledger: Arc<L>,
+    /// Keeps the tables.
+    pub warehouse: Arc<W>,
+    /// Publishes decisions and dead letters.
+    pub publisher: Arc<P>,
+    /// The low-water marks.
+    pub offsets: Arc<Offsets>,
+    /// What records are judged by.
+    pub rules: DecodeRules,
+    /// Names of topics.
+    pub topics: Topics,
+    /// Numbers.
+    pub settings: Settings,
+    /// Raised when partitions are about to leave: record what waits, now.
+    pub flush: Arc<Notify>,
+    /// Cancelled when waiting for a store has no sense any more.
+    pub abort: CancellationToken,
+}
+
+impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
+    /// Runs until the batches end; everything that was taken is then written. Errors: a store
+    /// refused for good, or `abort` was cancelled while one was away; nothing of that is committed.
+    pub async fn run(self: Arc<Self>, batches: mpsc::Receiver<Batch>) -> Result<(), Stopped> {
+        let (decided, waiting) = mpsc::channel(self.settings.record_batches_waiting_max);
+        let deciding = tokio::spawn(Arc::clone(&self).decide_all(batches, decided));
+        let recording = self.record_all(waiting).await;
+        let deciding = deciding.await.unwrap_or_else(|fault| Err(Stopped::Failed(fault.to_string())));
+        deciding.and(recording)
+    }
+}
+
+/// Why the pipeline ended before its input did.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    /// A store refused for good.
+    #[error("{0}")]
+    Failed(String),
+    /// The process is stopping while a store was away.
+    #[error("stopped while waiting for a store")]
+    Aborted,
+}

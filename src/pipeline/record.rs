@@ -1,0 +1,140 @@
+//! Last stage: decided batches are gathered into large flushes, written, and their tickets finished.
+
+use std::hash::Hash;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use tokio::sync::mpsc;
+use tokio::time::{Instant as Clock, timeout_at};
+
+use super::decide::{Decided, now};
+use super::gauges::PoolGauges;
+use super::retry::patiently;
+use super::{Pipeline, Stopped};
+use crate::domain::decision::{Decision, Outcome};
+use crate::domain::ledger::{Balance, PoolState, Rollup};
+use crate::domain::period::Instant;
+use crate::domain::ports::{Ledger, Warehouse};
+use crate::domain::record::Rows;
+use crate::kafka::{Publish, Ticket};
+use crate::metrics;
+
+/// What waits to be written together.
+#[derive(Default)]
+struct Flush {
+    batches: Vec<Decided>,
+    rows: usize,
+}
+
+impl Flush {
+    fn add(&mut self, decided: Decided) {
+        self.rows += decided.effects.decisions.len() + decided.dead_letters.len();
+        self.batches.push(decided);
+    }
+}
+
+impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
+    pub(super) async fn record_all(&self, mut decided: mpsc::Receiver<Decided>) -> Result<(), Stopped> {
+        let mut gauges = PoolGauges::new(self.settings.gauge_workspaces_max);
+        while let Some(first) = decided.recv().await {
+            let flush = self.gather(first, &mut decided).await;
+            self.record(flush, &mut gauges).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for more until the flush is large or old enough, or is wanted now.
+    async fn gather(&self, first: Decided, decided: &mut mpsc::Receiver<Decided>) -> Flush {
+        let due = Clock::now() + Duration::from_millis(self.settings.record_interval_ms);
+        let mut flush = Flush::default();
+        flush.add(first);
+        while flush.rows < self.settings.record_rows_max {
+            let next = tokio::select! {
+                next = timeout_at(due, decided.recv()) => next,
+                () = self.flush.notified() => break,
+            };
+            match next {
+                Ok(Some(batch)) => flush.add(batch),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        flush
+    }
+
+    async fn record(&self, flush: Flush, gauges: &mut PoolGauges) -> Result<(), Stopped> {
+        // 1. Gather the rows: of each absolute the newest version only.
+        let (mut rows, tickets, arrived) = self.rows(flush).await?;
+        // 2. Write them. ClickHouse away: retried here with the same rows, deciding pauses behind us.
+        patiently("record", self.settings.retry_pause_ms_max, &self.abort, || self.warehouse.record(&rows)).await?;
+        // 3. Finish. From here on the offsets may be committed.
+        for ticket in tickets {
+            self.offsets.finish(ticket);
+        }
+        let recorded = now();
+        for at in arrived {
+            let seconds = (recorded.micros() - at.micros()).max(0) as f64 / 1e6;
+            ::metrics::histogram!(metrics::END_TO_END).record(seconds);
+        }
+        gauges.show(&std::mem::take(&mut rows.pools));
+        Ok(())
+    }
+
+    async fn rows(&self, flush: Flush) -> Result<(Rows, Vec<Ticket>, Vec<Instant>), Stopped> {
+        let mut rows = Rows::default();
+        let (mut tickets, mut arrived) = (Vec::new(), Vec::new());
+        let mut rollups = HashMap::new();
+        let mut balances = HashMap::new();
+        let mut pools = HashMap::new();
+        for batch in flush.batches {
+            // What Kafka has not acknowledged is not committed either.
+            batch.published.await.unwrap_or_else(|fault| Err(Stopped::Failed(fault.to_string())))?;
+            tickets.push(batch.ticket);
+            arrived.extend(batch.effects.decisions.iter().filter(|d| !d.redelivered).map(|d| d.arrived_at));
+            let kept = |decision: &Decision| decision.verdict.outcome != Outcome::Duplicate;
+            rows.events.extend(batch.effects.decisions.into_iter().filter(kept));
+            rows.dead_letters.extend(batch.dead_letters);
+            newest(&mut rollups, batch.effects.rollups, rollup_key, |rollup| rollup.version);
+            newest(&mut balances, batch.effects.balances, balance_key, |balance| balance.version);
+            newest(&mut pools, batch.effects.pools, pool_key, |pool| pool.version);
+        }
+        rows.rollups = rollups.into_values().collect();
+        rows.balances = balances.into_values().collect();
+        rows.pools = pools.into_values().collect();
+        Ok((rows, tickets, arrived))
+    }
+}
+
+fn rollup_key(rollup: &Rollup) -> impl Hash + Eq + use<> {
+    let Rollup { workspace, period, user, feature, day, .. } = rollup;
+    (workspace.clone(), *period, user.clone(), feature.clone(), *day)
+}
+
+fn balance_key(balance: &Balance) -> impl Hash + Eq + use<> {
+    (balance.workspace.clone(), balance.period, balance.account.clone())
+}
+
+fn pool_key(pool: &PoolState) -> impl Hash + Eq + use<> {
+    (pool.workspace.clone(), pool.period)
+}
+
+/// Keeps the newest version of each key.
+fn newest<K: Hash + Eq, T>(
+    kept: &mut HashMap<K, T>,
+    states: Vec<T>,
+    key: impl Fn(&T) -> K,
+    version: impl Fn(&T) -> u64,
+) {
+    for state in states {
+        match kept.entry(key(&state)) {
+            hashbrown::hash_map::Entry::Occupied(mut entry) => {
+                if version(entry.get()) <= version(&state) {
+                    entry.insert(state);
+                }
+            }
+            hashbrown::hash_map::Entry::Vacant(entry) => {
+                entry.insert(state);
+            }
+        }
+    }
+}
+

@@ -1,0 +1,38 @@
+//! Patience: a call is repeated while its fault may pass, with growing pauses, until it succeeds,
+//! fails for good, or the process stops. Each attempt's fault is logged here, and nowhere else.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Stopped;
+use crate::domain::ports::Fault;
+
+/// The first pause, in milliseconds; it doubles up to the longest.
+const PAUSE_MS_MIN: u64 = 50;
+
+/// Repeats `call` until it succeeds. `what` ends the sentence "cannot ...".
+pub async fn patiently<T, E: Fault, F: Future<Output = Result<T, E>>>(
+    what: &str,
+    pause_ms_max: u64,
+    abort: &CancellationToken,
+    mut call: impl FnMut() -> F,
+) -> Result<T, Stopped> {
+    let mut pause_ms = PAUSE_MS_MIN;
+    loop {
+        let fault = match call().await {
+            Ok(value) => return Ok(value),
+            Err(fault) => fault,
+        };
+        if !fault.is_transient() {
+            tracing::error!(%fault, "cannot {what}: giving up");
+            return Err(Stopped::Failed(format!("cannot {what}: {fault}")));
+        }
+        tracing::warn!(%fault, pause_ms, "cannot {what} now, trying again");
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
+            () = abort.cancelled() => return Err(Stopped::Aborted),
+        }
+        pause_ms = (pause_ms * 2).min(pause_ms_max);
+    }
+}
