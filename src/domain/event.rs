@@ -1,7 +1,19 @@
 //! A usage event, as it is published: what it holds, and what makes a record no event.
+//!
+//! The way of a record, a file a step: `decode` asks every rule in order, `json` reads the text once
+//! into `fields`, `encoding` says where a field has to be looked for, `checks` what it has to be
+//! (with `time` for the times), `wording` says what was wrong.
 
+mod checks;
 mod decode;
+mod encoding;
+mod fields;
 mod json;
+mod time;
+mod wording;
+
+#[cfg(test)]
+mod tests;
 
 use compact_str::CompactString;
 use serde::Serialize;

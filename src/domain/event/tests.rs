@@ -1,0 +1,1 @@
+//! What `decode` says about whole records.
