@@ -123,7 +123,7 @@ impl Settings {
         } else {
             let path = &self.events.rates_file;
             let text = std::fs::read_to_string(path).map_err(|fault| Faults(vec![format!("{path}: {fault}")]))?;
-            read_rates(&text).map_err(|fault| Faults(vec![format!("{path}: {fault}")]))?
+            crate::domain::rates::RateCard::parse(&text).map_err(|fault| Faults(vec![format!("{path}: {fault}")]))?
         };
         Ok(crate::domain::event::DecodeRules {
             age_micros_max: i64::from(self.events.max_age_hours) * 3_600_000_000,

@@ -1,6 +1,7 @@
 //! Tollgate checks and debits every AI call against a workspace's credits.
 
 pub mod clickhouse;
+pub mod config;
 pub mod domain;
 pub mod kafka;
 pub mod metrics;

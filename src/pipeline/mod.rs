@@ -42,6 +42,8 @@ pub struct Settings {
     pub record_batches_waiting_max: usize,
     /// Longest pause between two attempts at a store that is away, in milliseconds.
     pub retry_pause_ms_max: u64,
+    /// How often what a crash left of the ledger is looked for, in milliseconds.
+    pub relay_interval_ms: u64,
     /// Workspaces with gauges of their own, at most.
     pub gauge_workspaces_max: usize,
 }

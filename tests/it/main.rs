@@ -1,5 +1,6 @@
-//! Everything that must hold, on the real servers that `make stack` starts. One binary; every test
-//! makes its own names, so that all run side by side.
+//! Everything that must hold, on the real servers that `make stack` starts. One binary; tests share
+//! nothing but the servers: each makes what it needs under a name of its own, so that all run side by side.
 
+mod clickhouse;
 mod ledger;
 mod support;

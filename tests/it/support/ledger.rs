@@ -1,4 +1,4 @@
-//! Names, settings and clients that the tests share.
+//! Names and ledgers in the real Redis.
 
 use tollgate::redis::{Dedupe, RedisLedger, Settings};
 
