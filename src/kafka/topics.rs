@@ -86,7 +86,7 @@ fn plans(settings: &Settings) -> Vec<Plan> {
 
 fn plan(settings: &Settings, name: &str) -> Plan {
     let topics = &settings.topics;
-    let retention_ms = if name == topics.ledger { -1 } else { topics.retention_hours * 3_600_000 };
+    let retention_ms = if name == topics.ledger { -1 } else { i64::from(topics.retention_hours) * 3_600_000 };
     let bytes_max =
         if name == topics.dead_letters { topics.dead_letter_bytes_max() } else { topics.record_bytes_max };
     let in_sync = if topics.replication_factor >= 3 { 2 } else { 1 };

@@ -1,20 +1,24 @@
 //! The Kafka room against a real broker.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant as Clock};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tollgate::domain::event::{Header, Position};
+use tollgate::domain::event::{Header, Position, RejectReason};
+use tollgate::domain::period::Instant;
+use tollgate::domain::record::DeadLetter;
 use tollgate::kafka::consumer::{Handle, Status, start};
-use tollgate::kafka::{Batch, KafkaError, Message, Producer, Record, Settings, topics};
+use tollgate::kafka::{Batch, KafkaError, Message, Producer, Record, Settings, dead_letter, topics};
 
 use crate::support::{client, eventually, kafka, remove};
 
@@ -186,16 +190,34 @@ async fn a_message_too_large_is_an_error_and_harms_nobody_else() {
     // Past the client's limit, and past the topic's alone.
     for bytes in [3 << 20, 1_100_000] {
         let large = Message { payload: Some(noise(bytes)), ..Message::default() };
-        let began = Instant::now();
+        let began = Clock::now();
         let error = producer.publish(&settings.topics.events, &[message(0), large]).await.unwrap_err();
         assert!(began.elapsed() < Duration::from_secs(10));
         assert!(matches!(&error, KafkaError::Publish { failed: 1, messages: 2, .. }), "{error}");
         assert!(!error.is_transient(), "{error}");
     }
     producer.publish(&settings.topics.events, &[message(1)]).await.unwrap();
-    // The dead letters take what the events' topic holds, and headers beyond.
-    let largest = Message { payload: Some(noise(1_100_000)), ..Message::default() };
-    producer.publish(&settings.topics.dead_letters, &[largest]).await.unwrap();
+    remove(&settings).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_of_any_size_is_accepted() {
+    let settings = prepared("letters").await;
+    let producer = Producer::new(&settings).unwrap();
+    let letter = |bytes: usize, header: usize| DeadLetter {
+        reason: RejectReason::TooLarge,
+        detail: "the record is too large".to_owned(),
+        topic: settings.topics.events.clone(),
+        position: Position { partition: 0, offset: 7 },
+        timestamp: Instant::from_millis(0),
+        key: Some(b"acme".to_vec()),
+        payload: Some(noise(bytes)),
+        headers: vec![Header { name: "theirs".to_owned(), value: Some(noise(header)) }],
+    };
+    for letter in [letter(1_040_000, 4), letter(1_040_000, 100_000), letter(5 << 20, 4), letter(9, 5 << 20)] {
+        let message = dead_letter::message(&letter, settings.topics.dead_letter_bytes_max());
+        producer.publish(&settings.topics.dead_letters, &[message]).await.unwrap();
+    }
     remove(&settings).await;
 }
 
@@ -211,18 +233,15 @@ fn noise(bytes: usize) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_producer_that_dies_is_replaced_and_the_call_is_sent_again() {
-    let cluster = MockCluster::new(1).unwrap();
-    cluster.create_topic("ledger", 1, 1).unwrap();
-    let mut settings = kafka("fatal");
-    settings.brokers = cluster.bootstrap_servers();
+    let (cluster, settings) = mocked("fatal");
+    let topic = &settings.topics.events;
     let producer = Producer::new(&settings).unwrap();
-    producer.publish("ledger", &[message(0)]).await.unwrap();
+    producer.publish(topic, &[message(0)]).await.unwrap();
 
     let fatal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
     cluster.request_errors(RDKafkaApiKey::Produce, &[fatal]);
     let calls = [[message(1), message(2)], [message(3), message(4)]];
-    let (one, two) =
-        tokio::join!(producer.publish("ledger", &calls[0]), producer.publish("ledger", &calls[1]));
+    let (one, two) = tokio::join!(producer.publish(topic, &calls[0]), producer.publish(topic, &calls[1]));
     one.unwrap();
     two.unwrap();
 }
@@ -262,7 +281,7 @@ impl Worker {
 async fn two_consumers_hand_over(strategy: &str) {
     let mut settings = prepared("group").await;
     settings.consumer.assignment_strategy = strategy.to_owned();
-    settings.consumer.batch_records_max = 100;
+    settings.consumer.batch_records_max = NonZeroUsize::MIN.saturating_add(99);
     let seen = Seen::default();
     publish(&settings, RECORDS / 2).await;
     let first = Worker::start(&settings, &seen);
@@ -319,7 +338,7 @@ async fn nothing_is_committed_past_an_unfinished_ticket() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_receiver_pauses_the_consumer_and_loses_and_repeats_nothing() {
     let mut settings = prepared("slow").await;
-    settings.consumer.batches_in_flight_max = 1;
+    settings.consumer.batches_in_flight_max = NonZeroUsize::MIN;
     publish(&settings, RECORDS).await;
     let mut consumer = Running::start(&settings);
     let mut records = consumer.batch().await.records;
@@ -350,6 +369,81 @@ async fn a_consumer_without_a_receiver_ends_with_an_error() {
     drop(batches);
     let ended = tokio::time::timeout(LONG, handle.stopped()).await.unwrap();
     assert!(matches!(ended, Err(KafkaError::ReceiverGone)), "{ended:?}");
+    // Asked again, after the news is out.
+    handle.stopped().await.unwrap();
     assert!(!handle.status().alive());
     remove(&settings).await;
+}
+
+/// A broker of the driver's own making, which can be told to misbehave.
+fn mocked(what: &str) -> (MockCluster<'static, DefaultProducerContext>, Settings) {
+    let cluster = MockCluster::new(1).unwrap();
+    let mut settings = kafka(what);
+    settings.brokers = cluster.bootstrap_servers();
+    settings.topics.partitions = 1;
+    cluster.create_topic(&settings.topics.events, 1, 1).unwrap();
+    (cluster, settings)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_comes_back_is_read_again() {
+    let (cluster, settings) = mocked("away");
+    publish(&settings, 100).await;
+    let mut consumer = Running::start(&settings);
+    consumer.read(100).await;
+    cluster.broker_down(1).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (sent, came) = tokio::join!(
+        async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            cluster.broker_up(1)
+        },
+        async {
+            publish(&settings, 100).await;
+            consumer.read(100).await
+        },
+    );
+    sent.unwrap();
+    assert_eq!(came.len(), 100);
+    consumer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_fetches_nothing_although_there_is_something_gives_up() {
+    let (cluster, mut settings) = mocked("stall");
+    settings.consumer.stall_exit_after_s = 3;
+    publish(&settings, 10).await;
+    let mut consumer = Running::start(&settings);
+    consumer.read(10).await;
+    // Longer than the patience: nothing waits, so nothing is wrong.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(consumer.handle.status().alive());
+    let failing = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN; 1000];
+    cluster.request_errors(RDKafkaApiKey::Fetch, &failing);
+    publish(&settings, 10).await;
+    let ended = tokio::time::timeout(LONG, consumer.handle.stopped()).await.unwrap();
+    assert!(matches!(ended, Err(KafkaError::Stalled { partition: 0, seconds: 3 })), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_ends_at_its_deadline_when_the_broker_is_away() {
+    let (cluster, settings) = mocked("close");
+    publish(&settings, 10).await;
+    let mut consumer = Running::start(&settings);
+    consumer.read(10).await;
+    cluster.broker_down(1).unwrap();
+    consumer.shutdown.cancel();
+    let began = Clock::now();
+    let ended = consumer.handle.join(Duration::from_secs(3)).await;
+    assert!(matches!(ended, Ok(()) | Err(KafkaError::CloseTimeout(3000))), "{ended:?}");
+    assert!(began.elapsed() < Duration::from_secs(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_missing_is_an_error() {
+    let settings = kafka("missing");
+    let producer = Producer::new(&settings).unwrap();
+    let error = producer.publish(&settings.topics.events, &[message(0)]).await.unwrap_err();
+    assert!(matches!(&error, KafkaError::Publish { failed: 1, .. }), "{error}");
+    assert!(!error.is_transient(), "{error}");
 }
