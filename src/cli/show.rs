@@ -29,7 +29,7 @@ pub async fn workspace(ledger: &RedisLedger, id: &WorkspaceId, json: bool) -> an
 /// A table whose first column is text and the others numbers.
 pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(header.iter().map(|title| Cell::new(title)));
     for row in rows {
         table.add_row(row.into_iter().enumerate().map(|(column, text)| {

@@ -2,5 +2,6 @@
 //! nothing but the servers: each makes what it needs under a name of its own, so that all run side by side.
 
 mod clickhouse;
+mod kafka;
 mod ledger;
 mod support;
