@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS {database}.dead_letters_raw{on_cluster} (
     key Nullable(String) COMMENT 'original bytes; NULL: the record had none',
     payload Nullable(String) COMMENT 'original bytes; NULL: the record had none',
     headers Array(Tuple(String, Nullable(String))) COMMENT 'names and original bytes, in their order',
-    received_at DateTime DEFAULT now()
+    received_at DateTime('UTC') DEFAULT now()
 )
 ENGINE = {replicated}ReplacingMergeTree
 PARTITION BY toYYYYMM(timestamp)

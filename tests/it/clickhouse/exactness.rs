@@ -15,7 +15,7 @@ use crate::support::{TestDatabase, database};
 fn hostile() -> String {
     let piece = "'\"`\\ \\' \\N \\0 \0 \t \r\n {x:String} ?fields ?? %s ; -- /* */ \u{202e} 日本 🦀 ";
     let mut text = piece.repeat(10_240 / piece.len() + 1);
-    text.push_str("\\");
+    text.push('\\');
     text
 }
 
