@@ -214,7 +214,12 @@ impl Calendar {
     /// The calendar after a plan with this zone and anchor day is put at `now`, and the instant from
     /// which the change holds. A first plan starts with the period that contains `now`; a change
     /// waits for the end of the running period, stretched to the first new anchor instant.
-    pub fn with_plan(&self, now: Instant, timezone: &str, anchor_day: i8) -> Result<(Self, Instant), CalendarError> {
+    pub fn with_plan(
+        &self,
+        now: Instant,
+        timezone: &str,
+        anchor_day: i8,
+    ) -> Result<(Self, Instant), CalendarError> {
         if !(1..=28).contains(&anchor_day) {
             return Err(CalendarError::AnchorDay(anchor_day));
         }

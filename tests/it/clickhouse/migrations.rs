@@ -1,0 +1,53 @@
+//! The schema is applied once, in order, and never edited; serving refuses any other.
+
+use tollgate::clickhouse::WarehouseError;
+
+use crate::support::{TestDatabase, database};
+
+#[tokio::test]
+async fn a_new_store_is_migrated_once() {
+    let database = TestDatabase::unmigrated();
+    let refused = database.store.check().await.unwrap_err();
+    assert!(matches!(refused, WarehouseError::Unmigrated { found: 0, .. }), "{refused}");
+    assert!(refused.to_string().contains("run `tollgate migrate`"), "{refused}");
+    assert_eq!(database.store.migrate().await.unwrap(), ["usage", "accounts", "dead_letters"]);
+    database.store.check().await.unwrap();
+    assert!(database.store.migrate().await.unwrap().is_empty());
+    database.store.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_half_applied_migration_is_applied_again() {
+    let database = database().await;
+    record(&database, "ALTER TABLE schema_migrations DELETE WHERE version = 3 SETTINGS mutations_sync = 1")
+        .await;
+    let refused = database.store.check().await.unwrap_err();
+    assert!(matches!(refused, WarehouseError::Unmigrated { found: 2, wanted: 3, .. }), "{refused}");
+    assert_eq!(database.store.migrate().await.unwrap(), ["dead_letters"]);
+    database.store.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_edited_migration_is_refused() {
+    let database = database().await;
+    record(&database, "INSERT INTO schema_migrations (version, name, checksum) VALUES (2, 'accounts', 'ff')")
+        .await;
+    for refused in [database.store.migrate().await.unwrap_err(), database.store.check().await.unwrap_err()] {
+        assert!(matches!(refused, WarehouseError::Edited { version: 2, .. }), "{refused}");
+        assert!(!refused.is_transient());
+    }
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_program_is_refused() {
+    let database = database().await;
+    record(&database, "INSERT INTO schema_migrations (version, name, checksum) VALUES (99, 'later', 'ff')")
+        .await;
+    for refused in [database.store.migrate().await.unwrap_err(), database.store.check().await.unwrap_err()] {
+        assert!(matches!(refused, WarehouseError::Newer { found: 99, .. }), "{refused}");
+    }
+}
+
+async fn record(database: &TestDatabase, sql: &str) {
+    database.client.query_raw(sql).execute().await.unwrap();
+}
