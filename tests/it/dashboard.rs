@@ -80,7 +80,11 @@ const ANSWERS: [Answer; 14] = [
         "time | feature | credits",
         &["* | ai_chat | 7", "* | ai_chat | 40", "* | ai_agent | 12.5", "* | ai_chat | 60"],
     ),
-    Answer("Denials by reason this period", "reason | events", &["insufficient_credits | 1", "user_limit | 1"]),
+    Answer(
+        "Denials by reason this period",
+        "reason | events",
+        &["insufficient_credits | 1", "user_limit | 1"],
+    ),
     Answer("Dead letters by reason, all workspaces", "reason | records", &["missing_field | 1"]),
     Answer(
         "Recently denied",
@@ -131,14 +135,19 @@ fn only_the_exact_views_are_read() {
     };
     for query in queries() {
         for word in words(&query.sql) {
-            assert!(!word.ends_with("_raw") && word != "FINAL" && word != "system", "{}: {word}", query.title);
+            assert!(
+                !word.ends_with("_raw") && word != "FINAL" && word != "system",
+                "{}: {word}",
+                query.title
+            );
         }
     }
 }
 
 #[test]
 fn panels_have_numbers_places_and_sources_of_their_own() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/grafana/provisioning/datasources/tollgate.yaml");
+    let folder =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/grafana/provisioning/datasources/tollgate.yaml");
     let sources = std::fs::read_to_string(folder).expect("provisioned data sources");
     for dashboard in dashboards() {
         let (mut ids, mut places) = (BTreeSet::new(), BTreeSet::new());
