@@ -1,9 +1,11 @@
 //! What tests make for themselves on the real servers.
 
 mod database;
+mod installation;
 mod kafka;
 mod ledger;
 
 pub use database::{TestDatabase, database, settings};
+pub use installation::{Installation, Service};
 pub use kafka::{client, eventually, kafka, remove};
 pub use ledger::{DEDUPE, forget, ledger, unique};
