@@ -231,6 +231,8 @@ mod tests {
     fn escapes_resolve_as_json_says() {
         let all = r#"a\"\\\/\b\f\n\r\t\u00e9\u20AC\uD83D\uDE00z"#;
         assert_eq!(resolve(Kind::Escaped, all).unwrap(), "a\"\\/\u{8}\u{c}\n\r\té€😀z");
+        let ends = r"\uD800\uDC00\uDBFF\uDFFF\uD7FF\uE000";
+        assert_eq!(resolve(Kind::Escaped, ends).unwrap(), "\u{10000}\u{10FFFF}\u{D7FF}\u{E000}");
         assert!(matches!(resolve(Kind::Plain, "plain é"), Some(Cow::Borrowed("plain é"))));
         assert_eq!(resolve(Kind::Header, r"\u00e9").unwrap(), r"\u00e9");
     }
