@@ -12,5 +12,6 @@ mod clickhouse;
 mod dashboard;
 mod kafka;
 mod ledger;
+mod records;
 mod service;
 mod support;

@@ -7,5 +7,5 @@ mod ledger;
 
 pub use database::{TestDatabase, database, settings};
 pub use installation::{Installation, Service};
-pub use kafka::{client, eventually, kafka, remove};
+pub use kafka::{client, eventually, kafka, read_to_end, remove};
 pub use ledger::{DEDUPE, forget, ledger, unique};
