@@ -8,4 +8,4 @@ mod ledger;
 pub use database::{TestDatabase, database, settings};
 pub use installation::{Installation, Service};
 pub use kafka::{client, eventually, kafka, read_to_end, remove};
-pub use ledger::{DEDUPE, forget, ledger, unique};
+pub use ledger::{DEDUPE, forget, ledger, redis, unique};
