@@ -159,6 +159,23 @@ mod tests {
     }
 
     #[test]
+    fn names_are_put_into_every_statement() {
+        let settings = |cluster: &str| super::super::tests::settings(cluster);
+        let single = Store::connect(&settings("")).unwrap();
+        let many = Store::connect(&settings("main")).unwrap();
+        for sql in MIGRATIONS.iter().map(|migration| migration.sql).chain([BOOKS]) {
+            for filled in [single.fill(sql), many.fill(sql)] {
+                assert!(!filled.contains(['{', '}']), "{filled}");
+                assert!(filled.contains("`tollgate`"));
+            }
+            assert!(single.fill(sql).contains("ENGINE = ReplacingMergeTree"));
+            assert!(many.fill(sql).contains("ENGINE = ReplicatedReplacingMergeTree"));
+            let (statements, clustered) = (statements(sql).count(), many.fill(sql));
+            assert_eq!(clustered.matches(" ON CLUSTER 'main'").count(), statements);
+        }
+    }
+
+    #[test]
     fn every_statement_may_be_repeated_and_names_its_database() {
         let repeatable =
             ["CREATE DATABASE IF NOT EXISTS", "CREATE TABLE IF NOT EXISTS", "CREATE OR REPLACE VIEW"];

@@ -15,14 +15,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Batch, KafkaError, Offsets, Settings};
 
-/// Called when partitions are about to leave: whatever waits to be recorded should be recorded now.
+/// Called on the consumer thread when partitions are about to leave: whatever waits to be recorded should
+/// be recorded now. Must not block.
 pub type Flush = Arc<dyn Fn() + Send + Sync>;
 
 /// A running consumer.
 #[derive(Debug)]
 pub struct Handle {
     status: Status,
-    outcome: oneshot::Receiver<Result<(), KafkaError>>,
+    /// None once it was told.
+    outcome: Option<oneshot::Receiver<Result<(), KafkaError>>>,
 }
 
 /// What readiness is judged by. Cheap to clone.
@@ -55,9 +57,13 @@ impl Handle {
         self.status.clone()
     }
 
-    /// Waits until the thread has ended. Ok after a shutdown; every error is a reason to end the process.
+    /// Waits until the thread has ended. Ok after a shutdown; every error is a reason to end the process
+    /// and is told once: from then on the answer is Ok.
     pub async fn stopped(&mut self) -> Result<(), KafkaError> {
-        (&mut self.outcome).await.unwrap_or(Err(KafkaError::ThreadGone))
+        let Some(outcome) = &mut self.outcome else { return Ok(()) };
+        let ended = outcome.await.unwrap_or(Err(KafkaError::ThreadGone));
+        self.outcome = None;
+        ended
     }
 
     /// Waits for the end after the shutdown was requested, at most `deadline`: the driver's close can
@@ -78,7 +84,7 @@ pub fn start(
 ) -> Result<(Handle, mpsc::Receiver<Batch>), KafkaError> {
     let offsets = Arc::new(Offsets::new());
     let alive = Arc::new(AtomicBool::new(true));
-    let (batches, receiver) = mpsc::channel(settings.consumer.batches_in_flight_max);
+    let (batches, receiver) = mpsc::channel(settings.consumer.batches_in_flight_max.get());
     let (report, outcome) = oneshot::channel();
     let consumer = run::Consumer::connect(settings, Arc::clone(&offsets), flush, batches, shutdown)?;
     let lives = Arc::clone(&alive);
@@ -86,7 +92,7 @@ pub fn start(
         .name("kafka-consumer".to_owned())
         .spawn(move || consumer.run(Life { alive: lives, report: Some(report) }))
         .map_err(|_| KafkaError::ThreadGone)?;
-    Ok((Handle { status: Status { offsets, alive }, outcome }, receiver))
+    Ok((Handle { status: Status { offsets, alive }, outcome: Some(outcome) }, receiver))
 }
 
 /// The thread's side of the handle; when it is dropped without a word, the thread has panicked.

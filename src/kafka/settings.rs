@@ -1,5 +1,8 @@
 //! What an operator may set of Kafka. Defaults live in `config/default.toml`, never here.
 
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
 use rdkafka::ClientConfig;
 use serde::Deserialize;
 
@@ -38,7 +41,7 @@ pub struct TopicSettings {
     /// Copies of each partition; at 3 or more a write needs two of them.
     pub replication_factor: i32,
     /// How long records are kept, in hours; the ledger is kept for ever.
-    pub retention_hours: i64,
+    pub retention_hours: u32,
     /// Largest record (Kafka: record batch) of the topics, in bytes.
     pub record_bytes_max: usize,
     /// What dead letters may have beyond that for their headers, in bytes.
@@ -54,13 +57,13 @@ pub struct ConsumerSettings {
     /// `range`, `roundrobin` (both eager) or `cooperative-sticky`; eager has had the fewer faults.
     pub assignment_strategy: String,
     /// Most records in a batch.
-    pub batch_records_max: usize,
+    pub batch_records_max: NonZeroUsize,
     /// Most bytes in a batch, but for its last record.
-    pub batch_bytes_max: usize,
+    pub batch_bytes_max: NonZeroUsize,
     /// How long the first record of a batch waits for others, in milliseconds.
     pub batch_linger_ms: u64,
     /// Batches that may wait for the pipeline before fetching pauses.
-    pub batches_in_flight_max: usize,
+    pub batches_in_flight_max: NonZeroUsize,
     /// How long a full pipeline is waited for before partitions are paused, in milliseconds: a pause
     /// throws prefetched records away, so a short wait is cheaper.
     pub pause_after_ms: u64,
@@ -76,13 +79,14 @@ pub struct ConsumerSettings {
     pub session_timeout_ms: u64,
     /// After so long without a poll the group takes the partitions away, in milliseconds.
     pub max_poll_interval_ms: u64,
-    /// How long a rebalance waits for batches in flight, in milliseconds.
+    /// How long a rebalance waits for batches in flight, in milliseconds; below `max_poll_interval_ms`.
     pub revoke_deadline_ms: u64,
     /// How long a shutdown waits for batches in flight, in milliseconds.
     pub close_deadline_ms: u64,
-    /// How often lag is measured, in milliseconds.
+    /// How often lag is measured, in milliseconds; 0 is never, and no stall is noticed then.
     pub statistics_interval_ms: u64,
-    /// The consumer gives up when records wait and none was fetched for so long, in seconds.
+    /// The consumer gives up when records wait and none was fetched for so long, in seconds; never
+    /// before it has measured four times.
     pub stall_exit_after_s: u64,
 }
 
@@ -111,6 +115,14 @@ impl TopicSettings {
     /// Every topic's name.
     pub fn names(&self) -> [&str; 5] {
         [&self.events, &self.decisions, &self.dead_letters, &self.ledger, &self.alerts]
+    }
+}
+
+impl ConsumerSettings {
+    /// How long nothing may be fetched while records wait.
+    pub(super) fn stall_patience(&self) -> Duration {
+        let measured = Duration::from_millis(self.statistics_interval_ms) * 4;
+        Duration::from_secs(self.stall_exit_after_s).max(measured)
     }
 }
 

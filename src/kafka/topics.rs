@@ -7,6 +7,8 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::client::DefaultClientContext;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use std::fmt;
+
 use super::{KafkaError, Settings};
 
 type Admin = AdminClient<DefaultClientContext>;
@@ -20,6 +22,13 @@ pub struct TopicReport {
     pub created: bool,
     /// Where an existing one differs from what we would make, a sentence each.
     pub differences: Vec<String>,
+}
+
+impl fmt::Display for TopicReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "topic {} {}", self.name, if self.created { "created" } else { "is there" })?;
+        self.differences.iter().try_for_each(|difference| write!(f, "; {difference}"))
+    }
 }
 
 /// Creates the topics that are missing and compares those that exist; nothing existing is changed.
@@ -86,7 +95,7 @@ fn plans(settings: &Settings) -> Vec<Plan> {
 
 fn plan(settings: &Settings, name: &str) -> Plan {
     let topics = &settings.topics;
-    let retention_ms = if name == topics.ledger { -1 } else { topics.retention_hours * 3_600_000 };
+    let retention_ms = if name == topics.ledger { -1 } else { i64::from(topics.retention_hours) * 3_600_000 };
     let bytes_max =
         if name == topics.dead_letters { topics.dead_letter_bytes_max() } else { topics.record_bytes_max };
     let in_sync = if topics.replication_factor >= 3 { 2 } else { 1 };

@@ -61,7 +61,7 @@ CREATE TABLE IF NOT EXISTS {database}.credit_ledger_raw{on_cluster} (
     idempotency_key String COMMENT 'empty: none given',
     period Date COMMENT 'start date of the period, in the workspace''s zone',
     at DateTime64(6, 'UTC'),
-    postings String COMMENT 'JSON: [{account, period, credits}], signed',
+    postings String COMMENT 'JSON: an array of account, period and signed credits',
     change String COMMENT 'JSON: the change itself'
 )
 ENGINE = {replicated}ReplacingMergeTree

@@ -10,8 +10,8 @@ CREATE TABLE IF NOT EXISTS {database}.dead_letters_raw{on_cluster} (
     detail String COMMENT 'names the field and the value',
     key Nullable(String) COMMENT 'original bytes; NULL: the record had none',
     payload Nullable(String) COMMENT 'original bytes; NULL: the record had none',
-    headers Array(Tuple(name String, value Nullable(String))) COMMENT 'original bytes, in their order',
-    received_at DateTime DEFAULT now()
+    headers Array(Tuple(String, Nullable(String))) COMMENT 'names and original bytes, in their order',
+    received_at DateTime('UTC') DEFAULT now()
 )
 ENGINE = {replicated}ReplacingMergeTree
 PARTITION BY toYYYYMM(timestamp)

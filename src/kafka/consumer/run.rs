@@ -61,7 +61,6 @@ impl Consumer {
             .create_with_context(context)
             .map_err(KafkaError::client("making a consumer"))?;
         client.subscribe(&[&settings.topics.events]).map_err(KafkaError::client("subscribing"))?;
-        let patience = Duration::from_secs(settings.consumer.stall_exit_after_s);
         Ok(Self {
             client,
             settings: settings.consumer.clone(),
@@ -71,7 +70,7 @@ impl Consumer {
             pending: Pending::default(),
             paused: false,
             committed_at: Instant::now(),
-            watchdog: Watchdog::new(patience),
+            watchdog: Watchdog::new(settings.consumer.stall_patience()),
         })
     }
 
@@ -126,8 +125,8 @@ impl Consumer {
     }
 
     fn is_full(&self) -> bool {
-        self.pending.records.len() >= self.settings.batch_records_max
-            || self.pending.bytes >= self.settings.batch_bytes_max
+        self.pending.records.len() >= self.settings.batch_records_max.get()
+            || self.pending.bytes >= self.settings.batch_bytes_max.get()
     }
 
     /// One poll; true when a record came. Callbacks run in here.
@@ -219,7 +218,7 @@ impl Consumer {
     fn watch(&mut self) -> Result<(), KafkaError> {
         let Self { client, offsets, watchdog, .. } = self;
         let stuck = watchdog.look(&client.context().lag, || ends(client, &offsets.assigned()));
-        let seconds = self.settings.stall_exit_after_s;
+        let seconds = self.settings.stall_patience().as_secs();
         stuck.map_or(Ok(()), |partition| Err(KafkaError::Stalled { partition, seconds }))
     }
 }

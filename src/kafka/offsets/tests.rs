@@ -102,12 +102,15 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Partition, its assignment, and the offsets of a batch there.
+type ModelPart = (i32, usize, std::ops::Range<usize>);
+
 /// Every offset ever begun under the present assignment of a partition, and whether it is finished.
 #[derive(Default)]
 struct Model {
     partitions: BTreeMap<i32, (usize, Vec<bool>)>,
     assignments: usize,
-    tickets: Vec<(Ticket, Vec<(i32, usize, std::ops::Range<usize>)>)>,
+    tickets: Vec<(Ticket, Vec<ModelPart>)>,
 }
 
 /// Offsets of a batch in the test.
@@ -161,12 +164,12 @@ impl Model {
         self.tickets.push((offsets.begin(&last), parts));
     }
 
-    fn take(&mut self, which: usize) -> Option<(Ticket, Vec<(i32, usize, std::ops::Range<usize>)>)> {
+    fn take(&mut self, which: usize) -> Option<(Ticket, Vec<ModelPart>)> {
         let count = self.tickets.len();
         (count > 0).then(|| self.tickets.swap_remove(which % count))
     }
 
-    fn finish(&mut self, parts: Vec<(i32, usize, std::ops::Range<usize>)>) {
+    fn finish(&mut self, parts: Vec<ModelPart>) {
         for (number, assignment, range) in parts {
             if let Some((now, seen)) = self.partitions.get_mut(&number)
                 && *now == assignment

@@ -165,6 +165,8 @@ pub(super) fn client_config(settings: &Settings) -> ClientConfig {
         .set("acks", "all")
         .set("compression.type", "lz4")
         .set("partitioner", "murmur2_random")
+        // A topic that is missing for so long is missing, not young.
+        .set("topic.metadata.propagation.max.ms", "5000")
         .set("linger.ms", producer.linger_ms.to_string())
         .set("delivery.timeout.ms", producer.delivery_timeout_ms.to_string())
         .set("queue.buffering.max.messages", producer.queue_records_max.to_string())

@@ -1,0 +1,3 @@
+//! What is served over HTTP. So far the operators' page; it sees no store, only probes.
+
+pub mod ops;
