@@ -69,9 +69,10 @@ pub(super) fn message(plain: &Plain<'_>, encoding: Encoding, rng: &mut Rng) -> M
     let (payload, headers) = match encoding {
         Encoding::Bare => (bare(plain, rng).text(), Vec::new()),
         Encoding::Binary => (data(plain, rng, true).text(), binary_headers(plain)),
-        Encoding::Structured | Encoding::Base64 => {
-            (structured(plain, encoding, rng).text(), vec![header("content-type", "application/cloudevents+json")])
-        }
+        Encoding::Structured | Encoding::Base64 => (
+            structured(plain, encoding, rng).text(),
+            vec![header("content-type", "application/cloudevents+json")],
+        ),
     };
     Message { key: Some(plain.workspace.as_bytes().to_vec()), payload: Some(payload.into_bytes()), headers }
 }

@@ -82,7 +82,12 @@ impl<'a> Generator<'a> {
             workspaces: spec.workspace_weights(),
             users: spec.user_weights(),
             features: Weights::new(spec.features.iter().map(|feature| feature.weight)),
-            encodings: Weights::new([encodings.bare, encodings.structured, encodings.base64, encodings.binary]),
+            encodings: Weights::new([
+                encodings.bare,
+                encodings.structured,
+                encodings.base64,
+                encodings.binary,
+            ]),
             names: (0..spec.users_per_workspace).map(Spec::user_name).collect(),
             made: 0,
             firsts: 0,

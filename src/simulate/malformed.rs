@@ -113,10 +113,15 @@ fn broken_field(plain: &Plain<'_>, reason: &str, rng: &mut Rng) -> Vec<u8> {
 
 fn wrong_values(reason: &str) -> &'static [(&'static str, &'static str); 4] {
     match reason {
-        "invalid_id" => &[("user", "\"ann smith\""), ("user", "\"\""), ("feature", "17"), ("feature", "\"a/b\"")],
-        "invalid_credits" => {
-            &[("credits", "-1"), ("credits", "0.0000001"), ("credits", "1000000000.5"), ("credits", "\"1e3\"")]
+        "invalid_id" => {
+            &[("user", "\"ann smith\""), ("user", "\"\""), ("feature", "17"), ("feature", "\"a/b\"")]
         }
+        "invalid_credits" => &[
+            ("credits", "-1"),
+            ("credits", "0.0000001"),
+            ("credits", "1000000000.5"),
+            ("credits", "\"1e3\""),
+        ],
         "invalid_time" => &[
             ("time", "\"yesterday\""),
             ("time", "1795305600"),

@@ -54,7 +54,8 @@ pub async fn produce(
 }
 
 fn chunk_records(rate_per_second: Option<u32>) -> usize {
-    rate_per_second.map_or(CHUNK_RECORDS, |rate| (rate / PACED_CHUNKS).clamp(1, CHUNK_RECORDS as u32) as usize)
+    rate_per_second
+        .map_or(CHUNK_RECORDS, |rate| (rate / PACED_CHUNKS).clamp(1, CHUNK_RECORDS as u32) as usize)
 }
 
 fn take(generator: &mut Generator<'_>, records: usize, published: &mut Published) -> Vec<Message> {

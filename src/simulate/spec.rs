@@ -76,8 +76,8 @@ const FEATURES: [Feature; 5] = [
 ];
 
 const FIRST_NAMES: [&str; 24] = [
-    "ann", "bob", "carla", "dev", "emma", "farid", "grace", "hugo", "ines", "jonas", "kira", "liam", "mei", "nora",
-    "omar", "petra", "quinn", "rosa", "sven", "tara", "uma", "viktor", "wanda", "yusuf",
+    "ann", "bob", "carla", "dev", "emma", "farid", "grace", "hugo", "ines", "jonas", "kira", "liam", "mei",
+    "nora", "omar", "petra", "quinn", "rosa", "sven", "tara", "uma", "viktor", "wanda", "yusuf",
 ];
 
 impl Spec {
@@ -132,7 +132,8 @@ impl Spec {
     /// About what the users of a workspace will ask for together.
     fn asked_micro(&self, workspace: usize) -> i128 {
         let weights: u64 = self.features.iter().map(|feature| feature.weight).sum();
-        let of_all: i128 = self.features.iter().map(|feature| feature.mean_micro() * i128::from(feature.weight)).sum();
+        let of_all: i128 =
+            self.features.iter().map(|feature| feature.mean_micro() * i128::from(feature.weight)).sum();
         let first_per_10k = 10_000_u32.saturating_sub(self.resends_per_10k + self.malformed_per_10k);
         let events = i128::from(self.records) * i128::from(first_per_10k) / 10_000;
         self.workspace_weights().share(workspace, events * of_all / i128::from(weights.max(1)))

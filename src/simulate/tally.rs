@@ -84,13 +84,20 @@ impl Tally {
 
     /// Valid events with this verdict, in all workspaces.
     pub fn verdicts(&self, verdict: Verdict) -> u64 {
-        let of = |workspace: &WorkspaceTally| workspace.verdicts.iter().filter(|v| **v == verdict).count() as u64;
+        let of =
+            |workspace: &WorkspaceTally| workspace.verdicts.iter().filter(|v| **v == verdict).count() as u64;
         self.workspaces.iter().map(of).sum()
     }
 
     /// Records that are no events.
     pub fn rejects(&self) -> u64 {
         self.rejected.values().sum()
+    }
+
+    /// What all events asked for, allowed or not, in microcredits.
+    pub fn asked_micro(&self) -> i64 {
+        let cells = self.workspaces.iter().flat_map(|workspace| workspace.cells.values());
+        cells.map(|cell| cell.micro + cell.denied_micro as i64).sum()
     }
 
     /// What was taken of all pools, in microcredits.
@@ -131,7 +138,9 @@ mod tests {
     #[test]
     fn limits_and_pools_are_counted_in_order() {
         let mut tally = WorkspaceTally { pool_micro: 10, ..WorkspaceTally::default() };
-        for (user, micro, limit) in [(0, 4, Some(5)), (0, 2, Some(5)), (1, 7, None), (1, 6, None), (0, 0, Some(5))] {
+        for (user, micro, limit) in
+            [(0, 4, Some(5)), (0, 2, Some(5)), (1, 7, None), (1, 6, None), (0, 0, Some(5))]
+        {
             tally.spend(user, 0, micro, limit);
         }
         let (allowed, limited, dry) = (Verdict::Allowed, Verdict::UserLimit, Verdict::InsufficientCredits);
@@ -142,11 +151,16 @@ mod tests {
     #[test]
     fn a_run_meets_limits_and_dry_pools() {
         let workspaces = (0..40).map(|n| format!("w{n}")).collect();
-        let spec = Spec { limited_user_every: 10, dry_pool_every: 20, ..Spec::new(9, workspaces, 50, 40_000) };
+        let spec =
+            Spec { limited_user_every: 10, dry_pool_every: 20, ..Spec::new(9, workspaces, 50, 40_000) };
         let mut tally = Tally::new(&spec);
         Generator::new(&spec).for_each(|record| tally.count(record.expectation));
         for verdict in [Verdict::UserLimit, Verdict::InsufficientCredits] {
-            assert!((400..8_000).contains(&tally.verdicts(verdict)), "{verdict:?} {}", tally.verdicts(verdict));
+            assert!(
+                (400..8_000).contains(&tally.verdicts(verdict)),
+                "{verdict:?} {}",
+                tally.verdicts(verdict)
+            );
         }
         let dry = tally.workspaces.iter().filter(|w| w.verdicts.contains(&Verdict::InsufficientCredits));
         assert_eq!(dry.count(), 2, "one workspace in twenty");
