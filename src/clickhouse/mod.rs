@@ -7,6 +7,7 @@
 
 mod error;
 mod migrate;
+mod native;
 mod reads;
 mod rows;
 mod warehouse;
@@ -99,7 +100,8 @@ impl Store {
             .with_product_info(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
         Ok(Self {
             // The server's default has been 1 since 26.2: it would answer before the rows are readable.
-            writer: client.clone().with_setting("async_insert", "0"),
+            // Merging each insert by itself first would double its cost there; readers merge anyway.
+            writer: client.clone().with_setting("async_insert", "0").with_setting("optimize_on_insert", "0"),
             // A read that this side gave up must not go on over there.
             reader: client
                 .with_setting("max_execution_time", settings.query_timeout_ms.div_ceil(1000).to_string()),

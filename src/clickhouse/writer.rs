@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::error::within;
+use super::native::{self, Column};
 use super::rows::Stored;
 use super::{Store, WarehouseError};
 use crate::domain::decision::{Decision, Outcome};
@@ -40,17 +41,21 @@ impl Store {
 
     async fn insert_chunk<T: Stored>(&self, rows: &[&T]) -> Result<(), WarehouseError> {
         let started = Instant::now();
+        let block = native::block(T::COLUMNS, rows);
         let work = async {
-            let mut insert = self.writer.insert::<T::Row>(T::TABLE).await?;
-            for row in rows {
-                insert.write(&row.row()).await?;
-            }
+            let mut insert = self.writer.insert_formatted_with(insert_into::<T>());
+            insert.send(block.into()).await?;
             insert.end().await
         };
         within(self.insert_timeout, T::TABLE, work).await?;
         metrics::histogram!("tollgate_clickhouse_insert_seconds").record(started.elapsed());
         Ok(())
     }
+}
+
+fn insert_into<T: Stored>() -> String {
+    let names: Vec<String> = T::COLUMNS.iter().map(|Column(name, _)| format!("`{name}`")).collect();
+    format!("INSERT INTO {} ({}) FORMAT Native", T::TABLE, names.join(", "))
 }
 
 /// A duplicate would take the place of the first answer: it has the same key and a higher version.

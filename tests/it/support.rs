@@ -4,6 +4,6 @@ mod database;
 mod kafka;
 mod ledger;
 
-pub use database::{TestDatabase, database};
+pub use database::{TestDatabase, database, settings};
 pub use kafka::{client, eventually, kafka, remove};
 pub use ledger::{DEDUPE, forget, ledger, unique};

@@ -56,6 +56,8 @@ pub fn allowed(of: &str, who: &str, sequence: u64) -> Decision {
             sequence,
         },
         hold_ignored: false,
+        arrived_at: Instant::default(),
+        redelivered: false,
         decided_at: Instant::from_micros(NOW + 1_000_000),
     }
 }
