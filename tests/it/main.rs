@@ -12,4 +12,5 @@ mod clickhouse;
 mod dashboard;
 mod kafka;
 mod ledger;
+mod load;
 mod support;

@@ -3,7 +3,11 @@
 mod database;
 mod kafka;
 mod ledger;
+mod service;
+mod topics;
 
-pub use database::{TestDatabase, database, settings};
+pub use database::{TestDatabase, database, drop_database, settings};
 pub use kafka::{client, eventually, kafka, remove};
 pub use ledger::{DEDUPE, forget, ledger, unique};
+pub use service::{Installation, Service};
+pub use topics::{Watch, header};
