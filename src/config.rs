@@ -88,7 +88,8 @@ pub struct Faults(Vec<String>);
 impl Settings {
     /// Gathers the settings. Errors: all [`Faults`] at once.
     pub fn load(file: Option<&Path>) -> Result<Self, Faults> {
-        let environment = Environment::with_prefix(PREFIX).prefix_separator("__").separator("__").try_parsing(true);
+        let environment =
+            Environment::with_prefix(PREFIX).prefix_separator("__").separator("__").try_parsing(true);
         Self::gather(file, environment)
     }
 
@@ -122,8 +123,10 @@ impl Settings {
             crate::domain::rates::RateCard::default()
         } else {
             let path = &self.events.rates_file;
-            let text = std::fs::read_to_string(path).map_err(|fault| Faults(vec![format!("{path}: {fault}")]))?;
-            crate::domain::rates::RateCard::parse(&text).map_err(|fault| Faults(vec![format!("{path}: {fault}")]))?
+            let text =
+                std::fs::read_to_string(path).map_err(|fault| Faults(vec![format!("{path}: {fault}")]))?;
+            crate::domain::rates::RateCard::parse(&text)
+                .map_err(|fault| Faults(vec![format!("{path}: {fault}")]))?
         };
         Ok(crate::domain::event::DecodeRules {
             age_micros_max: i64::from(self.events.max_age_hours) * 3_600_000_000,
@@ -219,7 +222,8 @@ mod tests {
 
     fn load(pairs: &[(&str, &str)]) -> Result<Settings, Faults> {
         let source = pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
-        let environment = Environment::with_prefix(PREFIX).prefix_separator("__").separator("__").try_parsing(true);
+        let environment =
+            Environment::with_prefix(PREFIX).prefix_separator("__").separator("__").try_parsing(true);
         Settings::gather(None, environment.source(Some(source)))
     }
 
@@ -233,9 +237,14 @@ mod tests {
     #[test]
     fn the_environment_overrides_and_secrets_are_hidden() {
         let url = "redis://:hunter2@db:6379/1";
-        let settings = load(&[("TOLLGATE__REDIS__URL", url), ("TOLLGATE__CLICKHOUSE__PASSWORD", "hunter2")]).unwrap();
+        let settings =
+            load(&[("TOLLGATE__REDIS__URL", url), ("TOLLGATE__CLICKHOUSE__PASSWORD", "hunter2")]).unwrap();
         assert_eq!(settings.redis.url, url);
-        assert!(settings.effective().contains("redis.url = \"redis://<hidden>@db:6379/1\""), "{}", settings.effective());
+        assert!(
+            settings.effective().contains("redis.url = \"redis://<hidden>@db:6379/1\""),
+            "{}",
+            settings.effective()
+        );
         assert!(!settings.effective().contains("hunter2"));
     }
 

@@ -64,7 +64,8 @@ const BUCKETS: &[f64] =
 
 /// Installs the recorder of this process; the handle renders `/metrics`.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
-    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKETS)?;
+    let builder =
+        PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKETS)?;
     let handle = builder.install_recorder()?;
     for (name, kind, help) in ALL {
         match kind {

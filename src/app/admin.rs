@@ -43,7 +43,8 @@ impl Administration {
         };
         // 2. Kafka has the entry before anybody is told that it is done.
         let relayed = self.relay.relay(changed.shard).await;
-        relayed.map_err(|fault| anyhow::anyhow!("{fault}")).context("the change is made, but not yet in the ledger topic")?;
+        let relayed = relayed.map_err(|fault| anyhow::anyhow!("{fault}"));
+        relayed.context("the change is made, but not yet in the ledger topic")?;
         // 3. The tables show the accounts as they stand now.
         let (balances, pools) = (changed.effects.balances.clone(), changed.effects.pools.clone());
         let rows = Rows { balances, pools, ..Rows::default() };

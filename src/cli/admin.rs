@@ -166,7 +166,11 @@ impl std::str::FromStr for LimitWord {
 
 fn credits(text: &str) -> Result<Credits, String> {
     let credits = Credits::parse_digits(text).map_err(|fault| format!("{text:?} {fault}"))?;
-    if credits > Credits::TOTAL_MAX { Err(format!("{text} is more than 8000000000 credits")) } else { Ok(credits) }
+    if credits > Credits::TOTAL_MAX {
+        Err(format!("{text} is more than 8000000000 credits"))
+    } else {
+        Ok(credits)
+    }
 }
 
 /// Runs one action.
@@ -227,7 +231,9 @@ fn plan(args: PlanArgs) -> anyhow::Result<Plan> {
     let monthly_credits = match (args.seats, args.credits_per_seat, args.monthly_credits) {
         (Some(seats), Some(each), _) => {
             let micro = seats.checked_mul(each.micro()).map(Credits::from_micro);
-            micro.filter(|sum| (Credits::ZERO..=Credits::TOTAL_MAX).contains(sum)).context("too many credits")?
+            micro
+                .filter(|sum| (Credits::ZERO..=Credits::TOTAL_MAX).contains(sum))
+                .context("too many credits")?
         }
         (_, _, monthly) => monthly.context("name seats and credits per seat, or monthly credits")?,
     };

@@ -94,7 +94,9 @@ async fn a_user_reaches_the_limit(story: &mut Story) -> anyhow::Result<()> {
     ensure!(denied["outcome"] == "denied" && denied["reason"] == "user_limit", "not denied: {denied}");
     ensure!(blocked["limit"] == 1000 && blocked["used"] == 1000 && blocked["remaining"] == 0, "{denied}");
     let resets_at = denied["resets_at"].as_str().unwrap_or_default().to_owned();
-    story.held(&format!("the next 10 are denied: user_limit, limit 1000, used 1000, remaining 0, resets {resets_at}"));
+    story.held(&format!(
+        "the next 10 are denied: user_limit, limit 1000, used 1000, remaining 0, resets {resets_at}"
+    ));
     Ok(())
 }
 
@@ -105,7 +107,9 @@ async fn the_admin_grants(story: &mut Story) -> anyhow::Result<()> {
     story.change(&Change::Grant { user, credits }).await?;
     let after = story.book().await?.pool.remaining();
     ensure!(before - after == credits, "the pool went from {before} to {after}");
-    story.held(&format!("the admin grants user-01 {GRANT}: the pool goes from {before} to {after} unallocated"));
+    story.held(&format!(
+        "the admin grants user-01 {GRANT}: the pool goes from {before} to {after} unallocated"
+    ));
     let allowed = story.spend("user-01", "ai_agent", 200).await?;
     ensure!(allowed["outcome"] == "allowed" && allowed["drawn"]["user"] == 200, "still blocked: {allowed}");
     story.held("user-01 spends again: 200 credits, drawn from the grant");
@@ -115,7 +119,8 @@ async fn the_admin_grants(story: &mut Story) -> anyhow::Result<()> {
 /// 5. What the pool does not hold cannot be given.
 async fn a_grant_is_refused(story: &mut Story) -> anyhow::Result<()> {
     let change = Change::Grant { user: story::user("user-02")?, credits: Credits::whole(1_000_000) };
-    let Err(Refusal::InsufficientCredits { account, remaining, .. }) = story.try_change(&change).await? else {
+    let Err(Refusal::InsufficientCredits { account, remaining, .. }) = story.try_change(&change).await?
+    else {
         anyhow::bail!("a grant of more than the pool was not refused");
     };
     ensure!(account == Account::Pool, "refused by {account}");

@@ -13,7 +13,8 @@ use crate::redis::RedisLedger;
 /// Prints the running period of a workspace.
 pub async fn workspace(ledger: &RedisLedger, id: &WorkspaceId, json: bool) -> anyhow::Result<()> {
     let state = ledger.workspace(id, &[]).await?;
-    let state = state.with_context(|| format!("workspace {id} was never seen: set a plan or publish an event"))?;
+    let state =
+        state.with_context(|| format!("workspace {id} was never seen: set a plan or publish an event"))?;
     let period = state.calendar.period_of(now());
     let book = ledger.book(id, period.name).await?;
     if json {
@@ -84,7 +85,10 @@ fn print_users(state: &Workspace, book: &Book) {
             left(state, book, id).to_string(),
         ]
     });
-    println!("{}\n", table(&["user", "team", "limit", "allocation left", "spent", "may still spend"], rows.collect()));
+    println!(
+        "{}\n",
+        table(&["user", "team", "limit", "allocation left", "spent", "may still spend"], rows.collect())
+    );
 }
 
 fn print_features(state: &Workspace, book: &Book) {

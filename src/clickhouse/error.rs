@@ -73,31 +73,37 @@ pub enum WarehouseError {
 }
 
 /// Errors of the server that pass by themselves or with help from outside: full, busy, starting, cut off.
-const TRANSIENT_CODES: [u32; 24] = [
-    3,   // unexpected end of file: the connection broke under an insert
-    159, // timeout exceeded
-    198, // DNS error
-    202, // too many simultaneous queries
-    203, // no free connection
-    209, // socket timeout
-    210, // network error
-    225, // no keeper
-    236, // aborted
-    241, // memory limit exceeded
-    242, // table is read only
-    243, // not enough space
-    252, // too many parts
-    279, // all connection tries failed
-    285, // too few live replicas
-    286, // unsatisfied quorum for an earlier write
-    319, // unknown status of insert
-    394, // query was cancelled
-    425, // system error
-    439, // cannot schedule a task
-    473, // deadlock avoided
-    499, // object storage error
-    745, // server overloaded
-    999, // keeper error
+const TRANSIENT_CODES: [u32; 30] = [
+    3,    // unexpected end of file: the connection broke under an insert
+    74,   // cannot read from a file
+    75,   // cannot write to a file: a full disk shows up here too
+    76,   // cannot open a file
+    159,  // timeout exceeded
+    173,  // cannot allocate memory
+    198,  // DNS error
+    202,  // too many simultaneous queries
+    203,  // no free connection
+    209,  // socket timeout
+    210,  // network error
+    225,  // no keeper
+    236,  // aborted
+    241,  // memory limit exceeded
+    242,  // table is read only
+    243,  // not enough space
+    252,  // too many parts
+    279,  // all connection tries failed
+    285,  // too few live replicas
+    286,  // unsatisfied quorum for an earlier write
+    319,  // unknown status of insert
+    394,  // query was cancelled
+    425,  // system error
+    439,  // cannot schedule a task
+    473,  // deadlock avoided
+    499,  // object storage error
+    735,  // query was cancelled because this side hung up
+    745,  // server overloaded
+    999,  // keeper error
+    1000, // network error of the server's HTTP library
 ];
 
 impl WarehouseError {

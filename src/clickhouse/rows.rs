@@ -8,7 +8,7 @@ use crate::domain::period::{Day, Instant};
 use crate::domain::record::DeadLetter;
 
 /// A value with a table of its own.
-pub(super) trait Stored: Sized + 'static {
+pub(super) trait Stored: Sized + Sync + 'static {
     /// The table, without the database.
     const TABLE: &'static str;
     /// Its columns; those left out take their defaults.

@@ -41,7 +41,7 @@ impl Store {
 
     async fn insert_chunk<T: Stored>(&self, rows: &[&T]) -> Result<(), WarehouseError> {
         let started = Instant::now();
-        let block = native::block(T::COLUMNS, rows);
+        let block = native::block(T::COLUMNS, rows).await;
         let work = async {
             let mut insert = self.writer.insert_formatted_with(insert_into::<T>());
             insert.send(block.into()).await?;

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use super::calendar::Calendar;
 use super::credits::Credits;
 use super::ids::{FeatureId, TeamId, UserId};
 use super::ledger::{Account, Enforcement, LimitSetting, Totals};
-use super::period::{Calendar, Day, PeriodName};
+use super::period::{Day, PeriodName};
 
 /// Sums of one account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,9 +1,10 @@
 //! The credit model, pure: no runtime, no clock, no I/O, no log. In reading order: what identifies
-//! things ([`ids`]), what is counted ([`credits`]), when ([`period`]), what is published
+//! things ([`ids`]), what is counted ([`credits`]), when ([`period`], [`calendar`]), what is published
 //! ([`event`], [`rates`]), what is answered ([`decision`]), what administrators change
 //! ([`ledger`]), and the whole rule in plain Rust ([`model`]), which the Lua is compared with.
 
 pub mod book;
+pub mod calendar;
 pub mod credits;
 pub mod decision;
 pub mod event;

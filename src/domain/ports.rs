@@ -50,8 +50,16 @@ pub trait Outbox: Send + Sync + 'static {
     fn shards(&self) -> u16;
 
     /// The oldest entries of an outbox, in order.
-    fn pending(&self, shard: u16, max: usize) -> impl Future<Output = Result<Vec<Pending>, Self::Error>> + Send;
+    fn pending(
+        &self,
+        shard: u16,
+        max: usize,
+    ) -> impl Future<Output = Result<Vec<Pending>, Self::Error>> + Send;
 
     /// Forgets entries.
-    fn acknowledged(&self, shard: u16, ids: &[String]) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn acknowledged(
+        &self,
+        shard: u16,
+        ids: &[String],
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }

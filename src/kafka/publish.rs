@@ -9,7 +9,11 @@ pub trait Publish: Send + Sync + 'static {
     type Error: Fault;
 
     /// All of them, at least once.
-    fn publish(&self, topic: &str, messages: &[Message]) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn publish(
+        &self,
+        topic: &str,
+        messages: &[Message],
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
 impl Publish for Producer {

@@ -45,7 +45,8 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
             // 3. Tell. It goes on while the next batch is decided; the ticket waits for it in record.
             let decisions = effects.decisions.iter().map(messages::decision).collect();
             let bytes_max = self.topics.dead_letter_bytes_max;
-            let letters = decoded.dead_letters.iter().map(|letter| dead_letter::message(letter, bytes_max)).collect();
+            let letters =
+                decoded.dead_letters.iter().map(|letter| dead_letter::message(letter, bytes_max)).collect();
             let published = tokio::spawn(Arc::clone(&self).tell(decisions, letters));
             let dead_letters = decoded.dead_letters;
             if decided.send(Decided { ticket, effects, dead_letters, published }).await.is_err() {
@@ -98,7 +99,8 @@ pub fn now() -> Instant {
 
 /// Counts what was decided here first.
 fn count(decisions: &[Decision]) {
-    let mut outcomes = [(Outcome::Allowed, 0), (Outcome::Overage, 0), (Outcome::Denied, 0), (Outcome::Duplicate, 0)];
+    let mut outcomes =
+        [(Outcome::Allowed, 0), (Outcome::Overage, 0), (Outcome::Denied, 0), (Outcome::Duplicate, 0)];
     for decision in decisions.iter().filter(|decision| !decision.redelivered) {
         let outcome = decision.verdict.outcome;
         outcomes.iter_mut().filter(|(word, _)| *word == outcome).for_each(|(_, count)| *count += 1);

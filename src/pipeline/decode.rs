@@ -34,7 +34,8 @@ pub fn sort(records: Vec<Record>, rules: &DecodeRules, topic: &str, seen: &mut S
             }
             Err(rejection) => {
                 if seen.first_time(&record) {
-                    ::metrics::counter!(metrics::REJECTED, "reason" => rejection.reason.as_str()).increment(1);
+                    ::metrics::counter!(metrics::REJECTED, "reason" => rejection.reason.as_str())
+                        .increment(1);
                 }
                 decoded.dead_letters.push(DeadLetter {
                     reason: rejection.reason,

@@ -65,7 +65,8 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         // 1. Gather the rows: of each absolute the newest version only.
         let (mut rows, tickets, arrived) = self.rows(flush).await?;
         // 2. Write them. ClickHouse away: retried here with the same rows, deciding pauses behind us.
-        patiently("record", self.settings.retry_pause_ms_max, &self.abort, || self.warehouse.record(&rows)).await?;
+        patiently("record", self.settings.retry_pause_ms_max, &self.abort, || self.warehouse.record(&rows))
+            .await?;
         // 3. Finish. From here on the offsets may be committed.
         for ticket in tickets {
             self.offsets.finish(ticket);
@@ -137,4 +138,3 @@ fn newest<K: Hash + Eq, T>(
         }
     }
 }
-

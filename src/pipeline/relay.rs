@@ -54,7 +54,8 @@ impl<O: Outbox, W: Warehouse, P: Publish> Relay<O, W, P> {
                 published.insert(shard, last.id.clone());
             }
             // 2. The table that is read. A failure leaves the outbox, but is not published again.
-            let (ids, entries): (Vec<String>, Vec<Entry>) = pending.into_iter().map(|p| (p.id, p.entry)).unzip();
+            let (ids, entries): (Vec<String>, Vec<Entry>) =
+                pending.into_iter().map(|p| (p.id, p.entry)).unzip();
             self.warehouse.record_entries(&entries).await.map_err(boxed)?;
             // 3. Forget.
             self.outbox.acknowledged(shard, &ids).await.map_err(boxed)?;

@@ -1,13 +1,14 @@
 //! Administrative changes: one call of `change.lua` each.
 
+use super::RedisError;
 use super::codec::{Malformed, Packer, Unpacker};
 use super::ledger::{RedisLedger, calendar};
 use super::request::Known;
-use super::RedisError;
+use crate::domain::calendar::CalendarError;
 use crate::domain::ledger::{
     Account, Balance, Change, Effects, Enforcement, LimitSetting, PoolState, Refusal, version,
 };
-use crate::domain::period::{CalendarError, Instant, Period};
+use crate::domain::period::{Instant, Period};
 use crate::domain::{Credits, TeamId, UserId, WorkspaceId};
 
 /// Who makes a change, and why.
@@ -79,7 +80,8 @@ impl RedisLedger {
 }
 
 fn refused_at_sight(change: &Change) -> Option<Refusal> {
-    let (Change::TopUp { credits } | Change::Transfer { credits, .. } | Change::Grant { credits, .. }) = change
+    let (Change::TopUp { credits } | Change::Transfer { credits, .. } | Change::Grant { credits, .. }) =
+        change
     else {
         return None;
     };
@@ -95,7 +97,7 @@ fn placed(
     known: &Known,
     change: &Change,
     now: Instant,
-) -> Result<(Period, Option<crate::domain::period::Calendar>), RedisError> {
+) -> Result<(Period, Option<crate::domain::calendar::Calendar>), RedisError> {
     let fault = |fault: CalendarError| RedisError::Calendar(workspace.to_string(), fault);
     let next = match change {
         Change::Plan(plan) => {
@@ -111,7 +113,7 @@ fn pack(
     known: &Known,
     period: &Period,
     change: &Change,
-    next: Option<&crate::domain::period::Calendar>,
+    next: Option<&crate::domain::calendar::Calendar>,
     author: &Author,
     now: Instant,
 ) -> Vec<u8> {
@@ -126,11 +128,14 @@ fn pack(
     out.into_bytes()
 }
 
-fn pack_arguments(out: &mut Packer, change: &Change, next: Option<&crate::domain::period::Calendar>) {
+fn pack_arguments(out: &mut Packer, change: &Change, next: Option<&crate::domain::calendar::Calendar>) {
     match change {
         Change::Plan(plan) => {
             let calendar = next.cloned().unwrap_or_default();
-            out.array(5).int(calendar.version() as i64).text(&calendar.stored()).int(plan.monthly_credits.micro());
+            out.array(5)
+                .int(calendar.version() as i64)
+                .text(&calendar.stored())
+                .int(plan.monthly_credits.micro());
             out.int(i64::from(plan.enforcement == Enforcement::Soft)).int(optional(plan.default_user_limit));
         }
         Change::User { user, limit, team, suspended } => {
@@ -194,9 +199,7 @@ fn read_refusal(input: &mut Unpacker<'_>) -> Result<Refusal, Malformed> {
     let [remaining, wanted] = input.ints()?.map(Credits::from_micro);
     let account = || account.parse().map_err(|_| Malformed(format!("account {account:?}")));
     match code {
-        "insufficient_credits" => {
-            Ok(Refusal::InsufficientCredits { account: account()?, remaining, wanted })
-        }
+        "insufficient_credits" => Ok(Refusal::InsufficientCredits { account: account()?, remaining, wanted }),
         "same_account" => Ok(Refusal::SameAccount(account()?)),
         "no_plan" => Ok(Refusal::NoPlan),
         "too_many_credits" => Ok(Refusal::TooManyCredits),
@@ -245,7 +248,8 @@ fn read_effects(
         let (sums, [spent, limit]) = (input.ints()?, input.ints()?);
         effects.balances.push(balance(Account::User(user), sums, spent, limit));
     }
-    effects.balances.retain(|b| b.account == Account::Pool || b.credited > Credits::ZERO || b.limit.is_some());
+    effects
+        .balances
+        .retain(|b| b.account == Account::Pool || b.credited > Credits::ZERO || b.limit.is_some());
     Ok(effects)
 }
-

@@ -58,7 +58,9 @@ impl<'a> Unpacker<'a> {
 
     /// Opens an array: how many values follow.
     pub fn array(&mut self) -> Result<usize, Malformed> {
-        decode::read_array_len(&mut self.0).map(|len| len as usize).map_err(|fault| malformed("an array", &fault))
+        decode::read_array_len(&mut self.0)
+            .map(|len| len as usize)
+            .map_err(|fault| malformed("an array", &fault))
     }
 
     /// The next whole number.

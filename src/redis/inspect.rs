@@ -7,7 +7,9 @@ use super::RedisError;
 use super::codec::{Malformed, Unpacker};
 use super::ledger::{RedisLedger, calendar};
 use super::reply::read_totals;
-use crate::domain::book::{AccountState, Book, FeatureState, TeamSettings, UserSettings, UserState, Workspace};
+use crate::domain::book::{
+    AccountState, Book, FeatureState, TeamSettings, UserSettings, UserState, Workspace,
+};
 use crate::domain::ids::IdError;
 use crate::domain::ledger::{Enforcement, LimitSetting, Totals};
 use crate::domain::period::{Day, PeriodName};
@@ -20,7 +22,8 @@ impl RedisLedger {
     pub async fn workspaces(&self) -> Result<Vec<WorkspaceId>, RedisError> {
         let mut all = Vec::new();
         for shard in 0..self.keys.shards() {
-            let names: Vec<String> = self.link.query(::redis::cmd("HKEYS").arg(self.keys.heads(shard))).await?;
+            let names: Vec<String> =
+                self.link.query(::redis::cmd("HKEYS").arg(self.keys.heads(shard))).await?;
             for name in names {
                 all.push(id(WorkspaceId::parse(&name))?);
             }
@@ -36,7 +39,8 @@ impl RedisLedger {
         periods: &[PeriodName],
     ) -> Result<Option<Workspace>, RedisError> {
         let key = self.keys.heads(self.keys.shard_of(workspace));
-        let head: Option<Vec<u8>> = self.link.query(::redis::cmd("HGET").arg(key).arg(workspace.as_str())).await?;
+        let head: Option<Vec<u8>> =
+            self.link.query(::redis::cmd("HGET").arg(key).arg(workspace.as_str())).await?;
         let Some(head) = head else { return Ok(None) };
         let mut state = Workspace::default();
         let mut input = Unpacker::new(&head);
@@ -66,13 +70,18 @@ impl RedisLedger {
                 Some(("t", team)) => {
                     input.array()?;
                     let [limit, reserve] = input.ints()?;
-                    let (default_user_limit, monthly_reserve) = (limit_of(limit), Credits::from_micro(reserve));
-                    state.teams.insert(id(TeamId::parse(team))?, TeamSettings { default_user_limit, monthly_reserve });
+                    let (default_user_limit, monthly_reserve) =
+                        (limit_of(limit), Credits::from_micro(reserve));
+                    state.teams.insert(
+                        id(TeamId::parse(team))?,
+                        TeamSettings { default_user_limit, monthly_reserve },
+                    );
                 }
                 Some(("f", feature)) => {
                     input.array()?;
-                    let limit = limit_of(input.int()?);
-                    state.features.extend(limit.map(|l| Ok::<_, RedisError>((id(FeatureId::parse(feature))?, l))).transpose()?);
+                    if let Some(limit) = limit_of(input.int()?) {
+                        state.features.insert(id(FeatureId::parse(feature))?, limit);
+                    }
                 }
                 _ => {}
             }

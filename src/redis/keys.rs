@@ -65,8 +65,10 @@ mod tests {
     #[test]
     fn a_workspace_stays_in_its_shard_for_ever() {
         let keys = Keys::new("t", 16);
-        let shards: Vec<u16> =
-            ["acme", "globex", "initech"].iter().map(|w| keys.shard_of(&WorkspaceId::parse(w).unwrap())).collect();
+        let shards: Vec<u16> = ["acme", "globex", "initech"]
+            .iter()
+            .map(|w| keys.shard_of(&WorkspaceId::parse(w).unwrap()))
+            .collect();
         assert_eq!(shards, [15, 14, 1], "the layout of every installation depends on these");
     }
 }

@@ -11,10 +11,11 @@ use super::reply::{self, Reply};
 use super::request::{Known, Moved, Request};
 use super::{Dedupe, RedisError, Settings};
 use crate::domain::WorkspaceId;
+use crate::domain::calendar::Calendar;
 use crate::domain::decision::Decision;
 use crate::domain::event::Arrival;
 use crate::domain::ledger::Effects;
-use crate::domain::period::{Calendar, Instant};
+use crate::domain::period::Instant;
 use crate::domain::ports::Ledger;
 
 /// How often a call is repeated because events belonged elsewhere.
@@ -53,7 +54,6 @@ impl RedisLedger {
     pub async fn ping(&self) -> Result<(), RedisError> {
         self.link.query::<String>(&::redis::cmd("PING")).await.map(drop)
     }
-
 }
 
 impl Ledger for RedisLedger {

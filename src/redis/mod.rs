@@ -62,11 +62,13 @@ pub enum RedisError {
     #[error(transparent)]
     Malformed(#[from] codec::Malformed),
     /// A workspace's state is missing or older than what was already seen: nothing was decided.
-    #[error("the state of workspace {0} in redis is missing or stale: it must be rebuilt before anything is decided")]
+    #[error(
+        "the state of workspace {0} in redis is missing or stale: it must be rebuilt before anything is decided"
+    )]
     NeedsRebuild(String),
     /// A stored calendar that cannot be read.
     #[error("workspace {0}: {1}")]
-    Calendar(String, crate::domain::period::CalendarError),
+    Calendar(String, crate::domain::calendar::CalendarError),
     /// The calendar changed at every attempt.
     #[error("workspace {0}: the plan keeps changing under this call")]
     Contended(String),

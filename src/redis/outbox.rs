@@ -6,8 +6,8 @@ use super::RedisError;
 use super::codec::{Malformed, Unpacker};
 use super::ledger::RedisLedger;
 use crate::domain::ledger::{Account, Entry, Pending, Posting};
-use crate::domain::ports::Outbox;
 use crate::domain::period::{Day, Instant};
+use crate::domain::ports::Outbox;
 use crate::domain::{Credits, WorkspaceId};
 
 impl Outbox for RedisLedger {
@@ -54,7 +54,19 @@ fn read(bytes: &[u8]) -> Result<Entry, Malformed> {
     let idempotency_key = some(input.text()?);
     let postings = (0..input.array()? / 3).map(|_| posting(&mut input)).collect::<Result<_, _>>()?;
     let change = if kind == "opening" { opening(&mut input)? } else { change(input.text()?)? };
-    Ok(Entry { workspace, epoch, sequence, kind, actor, reason, idempotency_key, period, at, postings, change })
+    Ok(Entry {
+        workspace,
+        epoch,
+        sequence,
+        kind,
+        actor,
+        reason,
+        idempotency_key,
+        period,
+        at,
+        postings,
+        change,
+    })
 }
 
 fn some(text: &str) -> Option<String> {

@@ -68,7 +68,8 @@ fn read_moved(input: &mut Unpacker<'_>) -> Result<(usize, (Period, Day)), Malfor
     let name = name.parse().map_err(|_| Malformed(format!("period {name:?}")))?;
     let [planned, end, day] = input.ints()?;
     // Where it starts does not matter any more: the event is inside.
-    let period = Period { name, start: Instant::default(), end: Instant::from_millis(end), planned: planned == 1 };
+    let period =
+        Period { name, start: Instant::default(), end: Instant::from_millis(end), planned: planned == 1 };
     Ok((event, (period, Day::from_number(day as i32))))
 }
 
@@ -81,7 +82,8 @@ fn read_done(input: &mut Unpacker<'_>, request: &Request<'_>, now: Instant) -> R
         let epoch = done.heads[request.groups[placed.0].0].0;
         done.verdicts.push(read_answer(input, epoch)?);
     }
-    let versions: Vec<u64> = request.groups.iter().map(|(w, _)| version(done.heads[*w].0, done.heads[*w].1)).collect();
+    let versions: Vec<u64> =
+        request.groups.iter().map(|(w, _)| version(done.heads[*w].0, done.heads[*w].1)).collect();
     for group in 0..input.array()? {
         read_pool(input, &mut done, request, group, versions[group], now)?;
     }
@@ -95,7 +97,15 @@ fn read_done(input: &mut Unpacker<'_>, request: &Request<'_>, now: Instant) -> R
         let (group, user) = request.users[place(input.int()?)?];
         let [credited, out, used, held, spent, limit] = input.ints()?;
         let account = Account::User(user.clone());
-        push_balance(&mut done, request, group, account, [credited, out, used, held], (spent, limit), versions[group]);
+        push_balance(
+            &mut done,
+            request,
+            group,
+            account,
+            [credited, out, used, held],
+            (spent, limit),
+            versions[group],
+        );
     }
     for _ in 0..input.array()? / 10 {
         let rollup = read_cell(input, request, &versions)?;
@@ -172,7 +182,16 @@ fn read_pool(
     let (workspace, period) = request.groups[group];
     let unallocated = Credits::from_micro(account[0] - account[1] - account[2] - account[3]);
     let workspace = request.workspaces[workspace].clone();
-    done.pools.push(PoolState { workspace, period: period.name, total, used, held, unallocated, version, at: now });
+    done.pools.push(PoolState {
+        workspace,
+        period: period.name,
+        total,
+        used,
+        held,
+        unallocated,
+        version,
+        at: now,
+    });
     Ok(())
 }
 

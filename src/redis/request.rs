@@ -5,8 +5,9 @@ use sha2::{Digest, Sha256};
 
 use super::Dedupe;
 use super::codec::Packer;
+use crate::domain::calendar::Calendar;
 use crate::domain::event::{Arrival, UsageEvent};
-use crate::domain::period::{Calendar, Day, DaySpan, Period};
+use crate::domain::period::{Day, DaySpan, Period};
 use crate::domain::{FeatureId, UserId, WorkspaceId};
 
 /// Width of a slot of time marks, in seconds.
@@ -109,7 +110,12 @@ impl<'a> Request<'a> {
         request
     }
 
-    fn index(&mut self, event: &'a UsageEvent, period: Period, places: &mut Places<'a>) -> (usize, usize, usize) {
+    fn index(
+        &mut self,
+        event: &'a UsageEvent,
+        period: Period,
+        places: &mut Places<'a>,
+    ) -> (usize, usize, usize) {
         let workspace = index(&mut places.workspaces, &event.workspace, &mut self.workspaces, |id| id);
         let key = (workspace, period.name, period.planned);
         let group = index(&mut places.groups, key, &mut self.groups, |_| (workspace, period));
@@ -156,7 +162,8 @@ impl<'a> Request<'a> {
         for (partition, next) in committed {
             out.int(i64::from(*partition)).int(*next);
         }
-        let lifetime = dedupe.age_seconds_max + dedupe.window_seconds + dedupe.outage_seconds_max + SLOT_SECONDS;
+        let lifetime =
+            dedupe.age_seconds_max + dedupe.window_seconds + dedupe.outage_seconds_max + SLOT_SECONDS;
         let arrival_lifetime = dedupe.window_seconds + window_slot + dedupe.outage_seconds_max;
         out.ints(&[now_ms, lifetime, arrival_lifetime, WINDOW_SLOTS + 1]);
         out.into_bytes()

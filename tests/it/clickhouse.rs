@@ -6,4 +6,3 @@ mod migrations;
 mod recording;
 mod sample;
 mod shape;
-mod speed;

@@ -210,7 +210,10 @@ impl Run<'_> {
     fn compare_absolutes(&self, effects: &tollgate::domain::ledger::Effects) {
         let mut newest = std::collections::BTreeMap::new();
         for rollup in &effects.rollups {
-            newest.insert((&rollup.workspace, rollup.period, &rollup.user, &rollup.feature, rollup.day), rollup);
+            newest.insert(
+                (&rollup.workspace, rollup.period, &rollup.user, &rollup.feature, rollup.day),
+                rollup,
+            );
         }
         for rollup in newest.into_values() {
             let book = &self.model.workspace(&rollup.workspace).unwrap().books[&rollup.period];
@@ -221,7 +224,10 @@ impl Run<'_> {
             effects.pools.iter().map(|pool| ((&pool.workspace, pool.period), pool)).collect();
         for pool in pools.into_values() {
             let book = &self.model.workspace(&pool.workspace).unwrap().books[&pool.period];
-            assert_eq!((pool.total, pool.used, pool.unallocated), (book.total, book.used, book.pool.remaining()));
+            assert_eq!(
+                (pool.total, pool.used, pool.unallocated),
+                (book.total, book.used, book.pool.remaining())
+            );
         }
     }
 
@@ -271,7 +277,8 @@ fn the_lua_does_what_the_model_says() {
             let lua = ledger(&name, call_events_max);
             runtime.block_on(async {
                 let now = Instant::from_micros(START);
-                let mut run = Run { lua: &lua, model: Model::new(DEDUPE.window_seconds), now, delivered: Vec::new() };
+                let mut run =
+                    Run { lua: &lua, model: Model::new(DEDUPE.window_seconds), now, delivered: Vec::new() };
                 for op in &ops {
                     run.step(op).await;
                     run.compare_state().await;

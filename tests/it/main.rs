@@ -13,4 +13,6 @@ mod dashboard;
 mod kafka;
 mod ledger;
 mod load;
+mod records;
+mod service;
 mod support;

@@ -1,13 +1,13 @@
 //! What tests make for themselves on the real servers.
 
 mod database;
+mod installation;
 mod kafka;
 mod ledger;
-mod service;
 mod topics;
 
-pub use database::{TestDatabase, database, drop_database, settings};
-pub use kafka::{client, eventually, kafka, remove};
+pub use database::{TestDatabase, database, settings};
+pub use installation::{Installation, Service};
+pub use kafka::{client, eventually, kafka, read_to_end, remove};
 pub use ledger::{DEDUPE, forget, ledger, unique};
-pub use service::{Installation, Service};
 pub use topics::{Watch, header};

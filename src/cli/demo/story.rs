@@ -127,11 +127,10 @@ impl Story {
 
     /// The running period; the plan of the demo starts on the first, in Berlin.
     pub fn period(&self) -> PeriodName {
-        let calendar = crate::domain::period::Calendar::default();
-        calendar.with_plan(now(), "Europe/Berlin", 1).map_or_else(
-            |_| calendar.period_of(now()).name,
-            |(calendar, _)| calendar.period_of(now()).name,
-        )
+        let calendar = crate::domain::calendar::Calendar::default();
+        calendar
+            .with_plan(now(), "Europe/Berlin", 1)
+            .map_or_else(|_| calendar.period_of(now()).name, |(calendar, _)| calendar.period_of(now()).name)
     }
 
     /// The tables.

@@ -6,7 +6,7 @@ use std::fmt::Display;
 
 use compact_str::CompactString;
 
-use super::fields::{Field, Text, Token};
+use super::fields::{Field, Kind, Token, resolve};
 use super::wording::{is_control, quote, reject};
 use super::{RejectReason, Rejection, time};
 use crate::domain::credits::{Credits, CreditsError};
@@ -29,44 +29,40 @@ pub(super) struct Named<'a> {
 
 impl<'a> Named<'a> {
     /// The value, when there is one: `null` is none.
-    pub(super) fn present(self) -> Option<Token<'a>> {
-        self.token.filter(|token| !matches!(token, Token::Null))
+    pub(super) fn present(&self) -> Option<Token<'a>> {
+        self.token.filter(|token| token.kind != Kind::Null)
     }
 
     /// A rejection that names the field and its value, followed by `words`.
     #[cold]
-    pub(super) fn reject(self, reason: RejectReason, words: impl Display) -> Rejection {
+    pub(super) fn reject(&self, reason: RejectReason, words: impl Display) -> Rejection {
         let value = self.token.map(quote).unwrap_or_default();
         reject(reason, format_args!("{}{} {value} {words}", self.prefix, self.field.name()))
     }
 
     /// The rejection of a required field without a value.
     #[cold]
-    pub(super) fn missing(self) -> Rejection {
+    pub(super) fn missing(&self) -> Rejection {
         let state = if self.token.is_some() { "null" } else { "missing" };
         reject(RejectReason::MissingField, format_args!("{}{} is {state}", self.prefix, self.field.name()))
     }
 
-    fn text_of(self, text: Text<'a>, reason: RejectReason) -> Result<Cow<'a, str>, Rejection> {
-        text.resolve().ok_or_else(|| self.reject(reason, "has half of a surrogate pair"))
-    }
-
-    /// A string. Errors: `reason` for any other type.
-    fn text_or(self, reason: RejectReason) -> Result<Option<Cow<'a, str>>, Rejection> {
-        match self.present() {
-            None => Ok(None),
-            Some(Token::Text(text)) => self.text_of(text, reason).map(Some),
-            Some(_) => Err(self.reject(reason, "is not a string")),
-        }
+    /// A string. Errors: `reason` for any other type, and for one that is no text.
+    #[inline]
+    fn text_or(&self, reason: RejectReason) -> Result<Option<Cow<'a, str>>, Rejection> {
+        let Some(token) = self.present() else { return Ok(None) };
+        let Some(inside) = token.inside() else { return Err(self.reject(reason, "is not a string")) };
+        let text = resolve(token.kind, inside);
+        text.map(Some).ok_or_else(|| self.reject(reason, "has half of a surrogate pair"))
     }
 
     /// A string without further rules.
-    pub(super) fn text(self) -> Result<Option<Cow<'a, str>>, Rejection> {
+    pub(super) fn text(&self) -> Result<Option<Cow<'a, str>>, Rejection> {
         self.text_or(RejectReason::InvalidField)
     }
 
     /// An `id` or `source`: 1..256 bytes, no control characters.
-    pub(super) fn label(self) -> Result<Option<CompactString>, Rejection> {
+    pub(super) fn label(&self) -> Result<Option<CompactString>, Rejection> {
         let Some(text) = self.text()? else { return Ok(None) };
         let fault = |words: &dyn Display| self.reject(RejectReason::InvalidField, words);
         match text.len() {
@@ -76,42 +72,44 @@ impl<'a> Named<'a> {
                 return Err(fault(&format_args!("has {bytes} bytes, at most {LABEL_BYTES_MAX} are allowed")));
             }
         }
-        match text.chars().find(|c| is_control(*c)) {
+        let plain = text.bytes().all(|b| matches!(b, b' '..=b'~')); // as good as every one of them is
+        match if plain { None } else { text.chars().find(|c| is_control(*c)) } {
             None => Ok(Some(CompactString::from(text))),
             Some(c) => Err(fault(&format_args!("has the control character U+{:04X}", u32::from(c)))),
         }
     }
 
     /// An id of the alphabet, read by `parse`.
-    pub(super) fn id<T>(self, parse: fn(&str) -> Result<T, IdError>) -> Result<Option<T>, Rejection> {
+    pub(super) fn id<T>(&self, parse: fn(&str) -> Result<T, IdError>) -> Result<Option<T>, Rejection> {
         let Some(text) = self.text_or(RejectReason::InvalidId)? else { return Ok(None) };
         parse(&text).map(Some).map_err(|fault| self.reject(RejectReason::InvalidId, fault))
     }
 
     /// RFC 3339 with an offset.
-    pub(super) fn time(self) -> Result<Option<Instant>, Rejection> {
+    pub(super) fn time(&self) -> Result<Option<Instant>, Rejection> {
         let Some(text) = self.text_or(RejectReason::InvalidTime)? else { return Ok(None) };
         time::parse(&text).map(Some).map_err(|words| self.reject(RejectReason::InvalidTime, words))
     }
 
     /// An integer from 0, by value: `12`, `12.0` and `1.2e1` are the same number.
-    pub(super) fn integer(self) -> Result<Option<u64>, Rejection> {
+    pub(super) fn integer(&self) -> Result<Option<u64>, Rejection> {
         let fault = |words: &str| self.reject(RejectReason::InvalidField, words);
         match self.present() {
             None => Ok(None),
-            Some(Token::Number(digits)) => integer(digits).map(Some).map_err(fault),
+            Some(Token { kind: Kind::Number, raw }) => integer(raw).map(Some).map_err(fault),
             Some(_) => Err(fault("is not a number")),
         }
     }
 
     /// An amount: a JSON number by value, or a string of digits with at most 6 decimals.
-    pub(super) fn credits(self) -> Result<Option<Credits>, Rejection> {
+    pub(super) fn credits(&self) -> Result<Option<Credits>, Rejection> {
         let fault = |words: &str| self.reject(RejectReason::InvalidCredits, words);
         let (negative, amount) = match self.present() {
             None => return Ok(None),
-            Some(Token::Number(digits)) => (digits.starts_with('-'), Credits::parse(digits)),
-            Some(Token::Text(text)) => {
-                (false, Credits::parse_digits(&self.text_of(text, RejectReason::InvalidCredits)?))
+            Some(Token { kind: Kind::Number, raw }) => (raw.starts_with('-'), Credits::parse(raw)),
+            Some(token) if token.inside().is_some() => {
+                let text = self.text_or(RejectReason::InvalidCredits)?.unwrap_or_default();
+                (false, Credits::parse_digits(&text))
             }
             Some(_) => return Err(fault("is neither a number nor a string of digits")),
         };

@@ -30,7 +30,7 @@ use std::str;
 use compact_str::CompactString;
 
 use super::encoding::{Data, Encoding, View, attributes_of, structured_data};
-use super::fields::{Field, Fields};
+use super::fields::Field;
 use super::json::{self, Document};
 use super::wording::{reject, shorten};
 use super::{Header, RejectReason, Rejection, UsageEvent};
@@ -69,22 +69,22 @@ pub struct RawRecord<'a> {
 pub fn decode(record: RawRecord<'_>, rules: &DecodeRules) -> Result<UsageEvent, Rejection> {
     let payload = sized(record.payload, rules.payload_bytes_max)?;
     let text = utf8("the value", payload)?;
-    let encoding = |top: &Fields<'_>| Encoding::of(record.headers, top);
-    if encoding(&Fields::default()) == Encoding::Binary {
+    let said = Encoding::of_headers(record.headers);
+    if said == Encoding::Binary {
         return decode_binary(record, text, rules);
     }
-    let document = parse(text)?;
-    match encoding(&document.top) {
-        Encoding::Structured => decode_structured(record, &document, rules),
-        encoding => {
-            event_of(View { encoding, attributes: &document.top, data: &document.top }, record, rules)
-        }
+    let mut document = Document::default();
+    parse(text, &mut document)?;
+    if said == Encoding::Structured || document.top.has(Field::SpecVersion) {
+        return decode_structured(record, &document, rules);
     }
+    event_of(View { encoding: said, attributes: &document.top, data: &document.top }, record, rules)
 }
 
 fn decode_binary(record: RawRecord<'_>, text: &str, rules: &DecodeRules) -> Result<UsageEvent, Rejection> {
     let attributes = attributes_of(record.headers)?;
-    let document = parse(text)?;
+    let mut document = Document::default();
+    parse(text, &mut document)?;
     let view = View { encoding: Encoding::Binary, attributes: &attributes, data: &document.top };
     check_ours(&view)?;
     event_of(view, record, rules)
@@ -98,7 +98,8 @@ fn decode_structured(
     let view = View { encoding: Encoding::Structured, attributes: &document.top, data: &document.data };
     check_ours(&view)?;
     let Data::Encoded(bytes) = structured_data(document)? else { return event_of(view, record, rules) };
-    let inner = parse_encoded(utf8("data_base64", &bytes)?)?;
+    let mut inner = Document::default();
+    parse_encoded(utf8("data_base64", &bytes)?, &mut inner)?;
     event_of(View { data: &inner.top, ..view }, record, rules)
 }
 
@@ -121,14 +122,14 @@ fn utf8<'a>(what: &str, bytes: &'a [u8]) -> Result<&'a str, Rejection> {
     })
 }
 
-fn parse(text: &str) -> Result<Document<'_>, Rejection> {
-    json::parse(text).map_err(|fault| reject(RejectReason::MalformedJson, fault))
+fn parse<'a>(text: &'a str, document: &mut Document<'a>) -> Result<(), Rejection> {
+    json::parse(text, document).map_err(|fault| reject(RejectReason::MalformedJson, fault))
 }
 
 /// The text inside `data_base64`: JSON that is no object is data of a wrong type.
-fn parse_encoded(text: &str) -> Result<Document<'_>, Rejection> {
-    json::parse(text).map_err(|fault| {
-        let reason = match fault {
+fn parse_encoded<'a>(text: &'a str, document: &mut Document<'a>) -> Result<(), Rejection> {
+    json::parse(text, document).map_err(|fault| {
+        let reason = match *fault {
             json::Fault::NotAnObject => RejectReason::InvalidField,
             _ => RejectReason::MalformedJson,
         };

@@ -6,7 +6,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::checks::Named;
-use super::fields::{Field, Fields, Text, Token};
+use super::fields::{Field, Fields, Kind, Token};
 use super::json::Document;
 use super::wording::{quote, reject};
 use super::{Header, RejectReason, Rejection};
@@ -23,12 +23,12 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
-    /// Binary when there is any `ce_*` header, whatever else fits; structured when the content type
-    /// says so or the value names a `specversion`.
-    pub(super) fn of(headers: &[Header], top: &Fields<'_>) -> Self {
+    /// What the headers say: binary when there is any `ce_*`, whatever else fits; structured when the
+    /// content type says so. A value that names a `specversion` is structured without any header.
+    pub(super) fn of_headers(headers: &[Header]) -> Self {
         if headers.iter().any(|header| attribute_name(header).is_some()) {
             Self::Binary
-        } else if headers.iter().any(is_structured) || top.has(Field::SpecVersion) {
+        } else if headers.iter().any(is_structured) {
             Self::Structured
         } else {
             Self::Bare
@@ -62,8 +62,8 @@ impl<'a> View<'_, 'a> {
 
     /// The first of some fields of the data that has a value; the first of all when none has.
     pub(super) fn first<const N: usize>(&self, fields: [Field; N]) -> Named<'a> {
-        let named = fields.map(|field| self.datum(field));
-        named.iter().find(|named| named.present().is_some()).copied().unwrap_or(named[0])
+        let present = |field: &Field| self.datum(*field).present().is_some();
+        self.datum(fields.into_iter().find(present).unwrap_or(fields[0]))
     }
 }
 
@@ -89,8 +89,8 @@ pub(super) fn attributes_of(headers: &[Header]) -> Result<Fields<'_>, Rejection>
     for header in headers {
         let Some(field) = attribute_name(header).and_then(envelope_field) else { continue };
         let token = match header.value.as_deref().map(std::str::from_utf8) {
-            None => Token::Null,
-            Some(Ok(raw)) => Token::Text(Text { raw, escaped: false }),
+            None => Token { kind: Kind::Null, raw: "" },
+            Some(Ok(raw)) => Token { kind: Kind::Header, raw },
             Some(Err(fault)) => {
                 let detail =
                     format_args!("ce_{} is not UTF-8 from byte {}", field.name(), fault.valid_up_to());
@@ -129,7 +129,7 @@ pub(super) fn structured_data(document: &Document<'_>) -> Result<Data, Rejection
     let fault = |named: Named<'_>, words: &str| Err(named.reject(RejectReason::InvalidField, words));
     match (data.token, encoded.present()) {
         (Some(_), Some(_)) => fault(encoded, "is there beside data"),
-        (Some(Token::Object(_)), None) => Ok(Data::Inline),
+        (Some(Token { kind: Kind::Object, .. }), None) => Ok(Data::Inline),
         (Some(_), None) => fault(data, "is not an object"),
         (None, Some(_)) => {
             let text = encoded.text()?.unwrap_or_default();

@@ -88,54 +88,60 @@ impl Field {
     }
 }
 
-/// One JSON value, as it stands in the text.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Token<'a> {
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
     /// `null`.
     Null,
-    /// A string.
-    Text(Text<'a>),
-    /// A number, by its digits.
-    Number(&'a str),
-    /// An object, by its text.
-    Object(&'a str),
-    /// An array or a boolean, by its text.
-    Other(&'a str),
+    /// A string in quotes, without escapes.
+    Plain,
+    /// A string in quotes, with at least one escape.
+    Escaped,
+    /// The value of a header: a string without quotes.
+    Header,
+    /// A number.
+    Number,
+    /// An object.
+    Object,
+    /// An array or a boolean.
+    Other,
 }
 
-/// The inside of a string, escapes not yet resolved.
+/// One value, as it stands in the text.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Text<'a> {
-    /// Between the quotes.
+pub(super) struct Token<'a> {
+    /// What it is.
+    pub(super) kind: Kind,
+    /// Its text, a string's quotes included.
     pub(super) raw: &'a str,
-    /// It holds at least one backslash that escapes.
-    pub(super) escaped: bool,
 }
 
-impl<'a> Text<'a> {
-    /// The bytes meant; lone surrogates as three bytes each, so that two keys are the same exactly
-    /// when their bytes are.
-    pub(super) fn bytes(self) -> Cow<'a, [u8]> {
-        if self.escaped {
-            Cow::Owned(unescape(self.raw.as_bytes()))
-        } else {
-            Cow::Borrowed(self.raw.as_bytes())
+impl<'a> Token<'a> {
+    /// The inside of a string, escapes not resolved; none for anything else.
+    pub(super) fn inside(self) -> Option<&'a str> {
+        match self.kind {
+            Kind::Plain | Kind::Escaped => self.raw.get(1..self.raw.len() - 1),
+            Kind::Header => Some(self.raw),
+            _ => None,
         }
-    }
-
-    /// The text meant; none when it holds a lone surrogate.
-    pub(super) fn resolve(self) -> Option<Cow<'a, str>> {
-        if !self.escaped {
-            return Some(Cow::Borrowed(self.raw));
-        }
-        String::from_utf8(unescape(self.raw.as_bytes())).ok().map(Cow::Owned)
     }
 }
 
-/// Resolves the escapes of a string that the scanner has accepted.
-fn unescape(raw: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw;
+/// The text meant by the inside of a string; none when it holds a lone surrogate.
+#[inline]
+pub(super) fn resolve(kind: Kind, inside: &str) -> Option<Cow<'_, str>> {
+    match kind {
+        Kind::Escaped => String::from_utf8(unescape(inside)).ok().map(Cow::Owned),
+        _ => Some(Cow::Borrowed(inside)),
+    }
+}
+
+/// The bytes meant by the inside of a string that the scanner has accepted. Lone surrogates become
+/// three bytes each, so that two keys are the same exactly when their bytes are.
+#[cold]
+pub(super) fn unescape(inside: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(inside.len());
+    let mut rest = inside.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
         rest = match (byte, after.split_first()) {
             (b'\\', Some((b'u', hex))) => unescape_unicode(hex, &mut out),
@@ -221,25 +227,24 @@ impl<'a> Fields<'a> {
 mod tests {
     use super::*;
 
-    fn text(raw: &str) -> Text<'_> {
-        Text { raw, escaped: raw.contains('\\') }
-    }
-
     #[test]
     fn escapes_resolve_as_json_says() {
-        let all = text(r#"a\"\\\/\b\f\n\r\t\u00e9\u20AC\uD83D\uDE00z"#);
-        assert_eq!(all.resolve().unwrap(), "a\"\\/\u{8}\u{c}\n\r\té€😀z");
-        assert!(matches!(text("plain é").resolve(), Some(Cow::Borrowed("plain é"))));
+        let all = r#"a\"\\\/\b\f\n\r\t\u00e9\u20AC\uD83D\uDE00z"#;
+        assert_eq!(resolve(Kind::Escaped, all).unwrap(), "a\"\\/\u{8}\u{c}\n\r\té€😀z");
+        let ends = r"\uD800\uDC00\uDBFF\uDFFF\uD7FF\uE000";
+        assert_eq!(resolve(Kind::Escaped, ends).unwrap(), "\u{10000}\u{10FFFF}\u{D7FF}\u{E000}");
+        assert!(matches!(resolve(Kind::Plain, "plain é"), Some(Cow::Borrowed("plain é"))));
+        assert_eq!(resolve(Kind::Header, r"\u00e9").unwrap(), r"\u00e9");
     }
 
     #[test]
     fn a_lone_surrogate_is_no_text_but_still_compares() {
         for lone in [r"\ud800", r"\udc00", r"\ud800\ud800", r"\ud800x", r"\ud83d\u0041", r"\ude00\ud83d"] {
-            assert_eq!(text(lone).resolve(), None, "{lone}");
+            assert_eq!(resolve(Kind::Escaped, lone), None, "{lone}");
         }
-        assert_eq!(text(r"\uD800").bytes(), text(r"\ud800").bytes());
-        assert_ne!(text(r"\ud800").bytes(), text(r"\ud801").bytes());
-        assert_eq!(text(r"\u0075ser").bytes().as_ref(), b"user");
+        assert_eq!(unescape(r"\uD800"), unescape(r"\ud800"));
+        assert_ne!(unescape(r"\ud800"), unescape(r"\ud801"));
+        assert_eq!(unescape(r"\u0075ser"), b"user");
     }
 
     #[test]

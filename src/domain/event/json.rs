@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::fields::{Field, Fields, Text, Token};
+use super::fields::{Field, Fields, Kind, Token, unescape};
 use super::wording::shorten;
 
 /// Deepest nesting of objects and arrays; the event itself is the first.
@@ -18,7 +18,7 @@ const PAIRWISE_MAX: usize = 16;
 
 const TRAILING: &str = "expected nothing more";
 
-/// Why a text is not one JSON object.
+/// Why a text is not one JSON object. Travels in a box: faults are rare, and results small.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
     /// Against the grammar.
@@ -44,9 +44,9 @@ pub(super) struct Document<'a> {
     pub(super) data: Fields<'a>,
 }
 
-/// Reads a text that must be one JSON object and nothing else.
-pub(super) fn parse(text: &str) -> Result<Document<'_>, Fault> {
-    let mut document = Document::default();
+/// Reads a text that must be one JSON object and nothing else, into a document that is still empty
+/// (a large one: it is filled where it lies).
+pub(super) fn parse<'a>(text: &'a str, document: &mut Document<'a>) -> Result<(), Box<Fault>> {
     let mut scanner = Scanner { text, at: 0, depth: 0, keys: Vec::new() };
     scanner.skip_blanks();
     match scanner.peek() {
@@ -57,12 +57,16 @@ pub(super) fn parse(text: &str) -> Result<Document<'_>, Fault> {
         _ => {
             scanner.value(None)?; // first of all it has to be JSON
             scanner.skip_blanks();
-            return Err(if scanner.peek().is_none() { Fault::NotAnObject } else { scanner.fault(TRAILING) });
+            return Err(if scanner.peek().is_none() {
+                Box::new(Fault::NotAnObject)
+            } else {
+                scanner.fault(TRAILING)
+            });
         }
     }
     scanner.skip_blanks();
     match scanner.peek() {
-        None => Ok(document),
+        None => Ok(()),
         Some(_) => Err(scanner.fault(TRAILING)),
     }
 }
@@ -81,16 +85,21 @@ impl<'a> Scanner<'a> {
     }
 
     #[cold]
-    fn fault(&self, what: &'static str) -> Fault {
+    fn fault(&self, what: &'static str) -> Box<Fault> {
         let found = self.text.get(self.at..).and_then(|rest| rest.chars().next());
         let found = found.map_or("the end".into(), |c| format!("{c:?}"));
-        Fault::Syntax { what, found, at: self.at }
+        Box::new(Fault::Syntax { what, found, at: self.at })
     }
 
     fn skip_blanks(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
-        }
+        self.skip_while(|b| matches!(b, b' ' | b'\n' | b'\r' | b'\t'));
+    }
+
+    /// Counts in a register: through `self.at` each byte would cost a store and a load.
+    #[inline(always)]
+    fn skip_while(&mut self, wanted: impl Fn(u8) -> bool) {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        self.at += rest.iter().position(|b| !wanted(*b)).unwrap_or(rest.len());
     }
 
     /// Takes this byte, and the blanks after it.
@@ -104,9 +113,9 @@ impl<'a> Scanner<'a> {
     }
 
     /// Opens an object or array.
-    fn enter(&mut self) -> Result<(), Fault> {
+    fn enter(&mut self) -> Result<(), Box<Fault>> {
         if self.depth == DEPTH_MAX {
-            return Err(Fault::TooDeep(self.at));
+            return Err(Box::new(Fault::TooDeep(self.at)));
         }
         self.depth += 1;
         self.at += 1;
@@ -126,17 +135,19 @@ impl<'a> Scanner<'a> {
         &mut self,
         mut fields: Option<&mut Fields<'a>>,
         mut data: Option<&mut Fields<'a>>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Box<Fault>> {
         self.enter()?;
         let outer = self.keys.len();
         let mut more = self.peek() != Some(b'}');
         while more {
             let key = self.key()?;
+            let start = self.at;
             match fields.as_deref_mut().and_then(|fields| Some((Field::of(&key)?, fields))) {
                 Some((field, fields)) if fields.has(field) => return Err(doubled(&key)),
                 Some((field, fields)) => {
                     let inner = if field == Field::Data { data.take() } else { None };
-                    fields.set(field, self.value(inner)?);
+                    let kind = self.value(inner)?;
+                    fields.set(field, Token { kind, raw: &self.text[start..self.at] });
                 }
                 None => {
                     self.keys.push(key);
@@ -155,18 +166,24 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a key with its colon.
-    fn key(&mut self) -> Result<Cow<'a, [u8]>, Fault> {
+    #[inline(always)]
+    fn key(&mut self) -> Result<Cow<'a, [u8]>, Box<Fault>> {
         if self.peek() != Some(b'"') {
             return Err(self.fault("expected a key in quotes"));
         }
-        let key = self.string()?.bytes();
+        let start = self.at + 1;
+        let kind = self.string()?;
+        let inside = &self.text[start..self.at - 1];
         self.skip_blanks();
-        if self.take(b':') { Ok(key) } else { Err(self.fault("expected ':'")) }
+        if !self.take(b':') {
+            return Err(self.fault("expected ':'"));
+        }
+        Ok(if kind == Kind::Escaped { unescape(inside).into() } else { inside.as_bytes().into() })
     }
 
     /// Forgets the unknown keys of the object that ends. Sorting rather than a set: it cannot be
     /// slowed down by keys that were chosen for it.
-    fn check_keys(&mut self, outer: usize) -> Result<(), Fault> {
+    fn check_keys(&mut self, outer: usize) -> Result<(), Box<Fault>> {
         let keys = &mut self.keys[outer..];
         let twice = if keys.len() <= PAIRWISE_MAX {
             keys.iter().enumerate().find(|(index, key)| keys[..*index].contains(key)).map(|(_, key)| key)
@@ -181,7 +198,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn array(&mut self) -> Result<(), Fault> {
+    fn array(&mut self) -> Result<(), Box<Fault>> {
         self.enter()?;
         let mut more = self.peek() != Some(b']');
         while more {
@@ -197,36 +214,28 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads any value; an object's known fields are kept when asked for.
-    fn value(&mut self, fields: Option<&mut Fields<'a>>) -> Result<Token<'a>, Fault> {
-        let start = self.at;
+    fn value(&mut self, fields: Option<&mut Fields<'a>>) -> Result<Kind, Box<Fault>> {
         match self.peek() {
-            Some(b'"') => return self.string().map(Token::Text),
-            Some(b'-' | b'0'..=b'9') => {
-                self.number()?;
-                return Ok(Token::Number(&self.text[start..self.at]));
-            }
-            Some(b'{') => {
-                self.object(fields, None)?;
-                return Ok(Token::Object(&self.text[start..self.at]));
-            }
-            Some(b'[') => self.array()?,
-            _ => return self.literal(),
+            Some(b'"') => self.string(),
+            Some(b'-' | b'0'..=b'9') => self.number().map(|()| Kind::Number),
+            Some(b'{') => self.object(fields, None).map(|()| Kind::Object),
+            Some(b'[') => self.array().map(|()| Kind::Other),
+            _ => self.literal(),
         }
-        Ok(Token::Other(&self.text[start..self.at]))
     }
 
-    fn literal(&mut self) -> Result<Token<'a>, Fault> {
-        let rest = &self.text[self.at..];
-        for word in ["null", "true", "false"] {
-            if rest.starts_with(word) {
+    fn literal(&mut self) -> Result<Kind, Box<Fault>> {
+        let rest = &self.text.as_bytes()[self.at..];
+        for (word, kind) in [("null", Kind::Null), ("true", Kind::Other), ("false", Kind::Other)] {
+            if rest.starts_with(word.as_bytes()) {
                 self.at += word.len();
-                return Ok(if word == "null" { Token::Null } else { Token::Other(word) });
+                return Ok(kind);
             }
         }
         Err(self.fault("expected a value"))
     }
 
-    fn number(&mut self) -> Result<(), Fault> {
+    fn number(&mut self) -> Result<(), Box<Fault>> {
         self.at += usize::from(self.peek() == Some(b'-'));
         match self.peek() {
             Some(b'0') => self.at += 1,
@@ -245,36 +254,32 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads one digit or more.
-    fn digits(&mut self) -> Result<(), Fault> {
+    fn digits(&mut self) -> Result<(), Box<Fault>> {
         let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
-        }
+        self.skip_while(|b| b.is_ascii_digit());
         if self.at == start { Err(self.fault("expected a digit")) } else { Ok(()) }
     }
 
     /// Reads a string; its escapes are checked here and resolved when somebody asks.
-    fn string(&mut self) -> Result<Text<'a>, Fault> {
+    fn string(&mut self) -> Result<Kind, Box<Fault>> {
         self.at += 1;
-        let start = self.at;
-        let mut escaped = false;
+        let mut kind = Kind::Plain;
         loop {
+            self.skip_while(|b| b >= 0x20 && b != b'"' && b != b'\\');
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {
-                    escaped = true;
+                    kind = Kind::Escaped;
                     self.escape()?;
                 }
-                None | Some(0..=0x1F) => return Err(self.fault("expected more of a string")),
-                Some(_) => self.at += 1,
+                _ => return Err(self.fault("expected more of a string")),
             }
         }
-        let raw = &self.text[start..self.at];
         self.at += 1;
-        Ok(Text { raw, escaped })
+        Ok(kind)
     }
 
-    fn escape(&mut self) -> Result<(), Fault> {
+    fn escape(&mut self) -> Result<(), Box<Fault>> {
         self.at += 1;
         match self.peek() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
@@ -293,6 +298,6 @@ impl<'a> Scanner<'a> {
 }
 
 #[cold]
-fn doubled(key: &[u8]) -> Fault {
-    Fault::Doubled(shorten(&String::from_utf8_lossy(key)))
+fn doubled(key: &[u8]) -> Box<Fault> {
+    Box::new(Fault::Doubled(shorten(&String::from_utf8_lossy(key))))
 }

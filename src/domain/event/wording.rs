@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 
-use super::fields::Token;
+use super::fields::{Kind, Token};
 use super::{RejectReason, Rejection};
 
 /// Longest piece of a producer's text in a sentence, in characters.
@@ -29,10 +29,10 @@ pub(super) fn shorten(text: &str) -> String {
 
 /// A value as it stood in the text, shortened.
 pub(super) fn quote(token: Token<'_>) -> String {
-    match token {
-        Token::Null => "null".into(),
-        Token::Text(text) => format!("\"{}\"", shorten(text.raw)),
-        Token::Number(raw) | Token::Object(raw) | Token::Other(raw) => shorten(raw),
+    match (token.kind, token.inside()) {
+        (Kind::Null, _) => "null".into(),
+        (_, Some(inside)) => format!("\"{}\"", shorten(inside)),
+        (_, None) => shorten(token.raw),
     }
 }
 

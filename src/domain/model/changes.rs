@@ -36,8 +36,10 @@ impl Tenant {
                 settings.suspended = suspended.unwrap_or(settings.suspended);
             }
             Change::Team { team, monthly_reserve, apply_now, default_user_limit } => {
-                let settings =
-                    TeamSettings { default_user_limit: *default_user_limit, monthly_reserve: *monthly_reserve };
+                let settings = TeamSettings {
+                    default_user_limit: *default_user_limit,
+                    monthly_reserve: *monthly_reserve,
+                };
                 self.put_team(&period, team, settings, *apply_now)?;
             }
             Change::Feature { feature, limit } => {

@@ -114,7 +114,8 @@ impl Reader<'_> {
             self.fault(at, "feature is missing");
         }
         if !table.keys().any(|key| key.get_ref().starts_with("per_")) {
-            self.fault(at, "a rate needs at least one of per_event, per_quantity, per_1k_input_tokens, per_1k_output_tokens");
+            let wanted = "per_event, per_quantity, per_1k_input_tokens, per_1k_output_tokens";
+            self.fault(at, &format!("a rate needs at least one of {wanted}"));
         }
         let feature = feature.filter(|_| self.faults.len() == faults_before)?;
         Some(Rate {

@@ -2,7 +2,7 @@
 
 use tollgate::clickhouse::UsageSource;
 use tollgate::domain::credits::Credits;
-use tollgate::domain::decision::{Drawn, Outcome};
+use tollgate::domain::decision::{Blocked, Drawn, Outcome, Reason};
 use tollgate::domain::event::Header;
 use tollgate::domain::ledger::{Account, Change, Entry, Posting};
 use tollgate::domain::period::Instant;
@@ -55,6 +55,46 @@ async fn an_event_keeps_its_split_to_the_microcredit() {
     let sql =
         "SELECT toString((credits, drawn_user, drawn_team, drawn_pool, overage_credits)) FROM usage_events";
     assert_eq!(one(&database, sql).await, "(1000000000,0.000001,0.00002,0.0003,999999999.999679)");
+}
+
+#[tokio::test]
+async fn every_field_of_an_event_has_its_column() {
+    let database = database().await;
+    let mut full = allowed("acme", "ann", 7);
+    full.event.input_tokens = Some(u64::MAX);
+    full.event.quantity = Some(0);
+    full.event.hold = Some("h-1".parse().unwrap());
+    full.event.rate_version = Some("r-2".into());
+    full.hold_ignored = true;
+    let blocked = [11, 12, 13].map(Credits::from_micro);
+    full.verdict.outcome = Outcome::Overage;
+    full.verdict.reason = Some(Reason::InsufficientCredits);
+    full.verdict.blocked = Some(Blocked {
+        limit: Some(Credits::ZERO),
+        used: blocked[0],
+        held: blocked[1],
+        remaining: blocked[2],
+    });
+    full.verdict.epoch = 2;
+    let mut bare = allowed("acme", "bob", 8);
+    (bare.event.model, bare.event.input_tokens, bare.event.output_tokens) = (None, None, None);
+    bare.verdict.team = None;
+    database.store.record(&Rows { events: vec![full, bare], ..Rows::default() }).await.unwrap();
+    let event = |id: &str| format!("SELECT toString(tuple(*)) FROM usage_events WHERE id = '{id}'");
+    assert_eq!(
+        one(&database, &event("e7")).await,
+        "('e7','app','2026-11-22 10:00:00.000007','acme','ann','ai_chat',1.5,'small-1',18446744073709551615,0,0,\
+         'h-1',true,'design','2026-11-01','2026-11-22','overage','insufficient_credits',\
+         'pool',0,0.000011,0.000012,0.000013,0,0,1.5,0,NULL,'r-2','2026-11-22 10:00:01.000000',\
+         3,1007,2,7,2199023255559)"
+    );
+    assert_eq!(
+        one(&database, &event("e8")).await,
+        "('e8','app','2026-11-22 10:00:00.000008','acme','bob','ai_chat',1.5,'',NULL,NULL,NULL,\
+         '',false,'','2026-11-01','2026-11-22','allowed','',\
+         '',NULL,0,0,0,0,0,1.5,0,NULL,'','2026-11-22 10:00:01.000000',\
+         3,1008,1,8,1099511627784)"
+    );
 }
 
 #[tokio::test]

@@ -141,6 +141,24 @@ async fn rows_of_two_months_and_many_chunks_arrive_whole() {
 }
 
 #[tokio::test]
+async fn one_key_twice_in_one_insert_is_one_row() {
+    let database = database().await;
+    let mut again = allowed("acme", "ann", 1);
+    again.verdict.sequence = 2;
+    again.verdict.outcome = Outcome::Overage;
+    let rollups = [3, 1, 2].map(|n| rollup("acme", "ann", n, Credits::whole(n as i64))).to_vec();
+    let rows = Rows { events: vec![again, allowed("acme", "ann", 1)], rollups, ..Rows::default() };
+    database.store.record(&rows).await.unwrap();
+    let events = database.store.totals(UsageSource::Events, None).await.unwrap();
+    assert_eq!(
+        events.values().map(|totals| (totals.events, totals.overage_events)).collect::<Vec<_>>(),
+        [(1, 1)]
+    );
+    let rollups = database.store.totals(UsageSource::Rollups, None).await.unwrap();
+    assert_eq!(rollups.values().map(|totals| totals.credits).collect::<Vec<_>>(), [Credits::whole(3)]);
+}
+
+#[tokio::test]
 async fn a_duplicate_takes_no_ones_place() {
     let database = database().await;
     database.store.record(&rows()).await.unwrap();
@@ -164,6 +182,10 @@ async fn a_reversal_wins_over_a_replay_of_the_decision() {
     let totals = database.store.totals(UsageSource::Events, None).await.unwrap();
     let ann = totals.iter().find(|(cell, _)| cell.user == user("ann").as_str()).unwrap().1;
     assert_eq!((ann.credits, ann.events), (Credits::from_micro(1_500_000), 2));
+    let standing =
+        "SELECT toString(groupArray(id)) FROM usage_events WHERE reversed_at IS NULL AND user = 'ann'";
+    let standing = database.client.query_raw(standing).fetch_one::<String>().await.unwrap();
+    assert_eq!(standing, "['e2']", "a filter does not bring the older version back");
 }
 
 #[tokio::test]

@@ -57,22 +57,17 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        drop_database(&self.settings);
-    }
-}
-
-/// Drops the database of these settings, with everything in it.
-pub fn drop_database(settings: &Settings) {
-    // A connection of an old client would wait for the runtime that waits here.
-    let client = client(settings);
-    let sql = format!("DROP DATABASE IF EXISTS `{}` SYNC", settings.database);
-    // A drop cannot await, and the test's own runtime may be single-threaded.
-    let dropping = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(client.query_raw(&sql).execute()).map_err(std::io::Error::other)
-    });
-    if !matches!(dropping.join(), Ok(Ok(()))) {
-        eprintln!("database {} is left behind", settings.database);
+        // A connection of the old client would wait for the runtime that waits here.
+        let client = client(&self.settings);
+        let sql = format!("DROP DATABASE IF EXISTS `{}` SYNC", self.settings.database);
+        // A drop cannot await, and the test's own runtime may be single-threaded.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(client.query_raw(&sql).execute()).map_err(std::io::Error::other)
+        });
+        if !matches!(dropping.join(), Ok(Ok(()))) {
+            eprintln!("database {} is left behind", self.settings.database);
+        }
     }
 }
 

@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::message::OwnedMessage;
+use rdkafka::{Offset, TopicPartitionList};
 use tollgate::kafka::Settings;
 
-use super::unique;
+use super::{Installation, unique};
 
 /// Where `make stack` puts Kafka.
 pub const BROKERS: &str = "127.0.0.1:19092";
@@ -60,5 +63,27 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(Instant::now() < deadline, "not within 30 s: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Reads a topic until `count` messages have come and nothing follows for a moment.
+pub async fn read_to_end(installation: &Installation, topic: &str, count: usize) -> Vec<OwnedMessage> {
+    let consumer: StreamConsumer =
+        client(&installation.settings.kafka.brokers).set("group.id", unique("reader")).create().unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
+    let mut assignment = TopicPartitionList::new();
+    for partition in metadata.topics()[0].partitions() {
+        assignment.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+    }
+    consumer.assign(&assignment).unwrap();
+    let mut messages = Vec::new();
+    loop {
+        let patience =
+            if messages.len() < count { Duration::from_secs(60) } else { Duration::from_millis(500) };
+        match tokio::time::timeout(patience, consumer.recv()).await {
+            Ok(message) => messages.push(message.unwrap().detach()),
+            Err(_) if messages.len() >= count => return messages,
+            Err(_) => panic!("{topic}: {} of {count} messages; {}", messages.len(), installation.log()),
+        }
     }
 }

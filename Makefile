@@ -1,0 +1,32 @@
+# `make` alone says what there is.
+.DEFAULT_GOAL := help
+include deploy/local/stack.mk
+
+CARGO ?= cargo
+TOLLGATE := target/debug/tollgate
+
+.PHONY: help demo test lint measure
+
+help:
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+$(TOLLGATE): build
+.PHONY: build
+build: ## the program, for development
+	@$(CARGO) build --locked
+
+demo: stack build ## fresh machine to running system: plays the story of a workspace (EXIT=1: and ends)
+	@EXIT=$(EXIT) deploy/local/demo $(TOLLGATE)
+
+lint: ## format, lints, links of the docs
+	@$(CARGO) fmt --check
+	@$(CARGO) clippy --locked --all-targets --quiet -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
+
+test: stack lint ## everything that must hold, on the real servers
+	@python3 deploy/local/test_front.py
+	@"$$(deploy/local/stack promtool)" test rules deploy/prometheus/alerts_test.yml
+	@$(CARGO) test --locked
+
+measure: stack ## events per second drained, and CPU of each process per event
+	@$(CARGO) bench --locked --bench drain

@@ -1,0 +1,138 @@
+//! An installation of one test: topics, keys and a database of its own, and the program as its users
+//! run it, as a process that can be stopped and killed.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tollgate::app::{self, Stores};
+use tollgate::config::Settings;
+
+use super::{forget, unique};
+
+/// How long a service may take to be ready.
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Names that no other test has, written down as a configuration file.
+pub struct Installation {
+    /// What the file says, as the program reads it.
+    pub settings: Settings,
+    /// Clients of the same servers.
+    pub stores: Stores,
+    folder: PathBuf,
+}
+
+impl Installation {
+    /// Makes the tables and topics. `more` is added to the configuration file.
+    pub async fn new(what: &str, more: &str) -> Self {
+        let installation = Self::unmigrated(what, more);
+        app::migrate(&installation.settings).await.unwrap();
+        installation
+    }
+
+    /// Only the names.
+    pub fn unmigrated(what: &str, more: &str) -> Self {
+        let name = unique(what);
+        let folder = std::env::temp_dir().join(&name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("tollgate.toml");
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let text = format!(
+            "kafka.group = \"{name}\"\nredis.name = \"{name}\"\nclickhouse.database = \"{name}\"\n\
+             ops.listen = \"127.0.0.1:{port}\"\n\
+             [kafka.topics]\nevents = \"{name}-events\"\ndecisions = \"{name}-decisions\"\n\
+             dead_letters = \"{name}-dead-letters\"\nledger = \"{name}-ledger\"\nalerts = \"{name}-alerts\"\n{more}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let settings = Settings::load(Some(&file)).unwrap();
+        let stores = Stores::new(&settings).unwrap();
+        Self { settings, stores, folder }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.join("tollgate.toml")
+    }
+
+    /// The program with this installation's configuration.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        command.arg("--config").arg(self.file()).args(arguments).env_remove("RUST_LOG");
+        command
+    }
+
+    /// Starts the service and waits until it is ready; its log is in the test's folder.
+    pub async fn serve(&self) -> Service {
+        let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
+        let child = self.command(&["serve"]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let mut service = Service { child, address: self.settings.ops.listen.to_string() };
+        let deadline = Instant::now() + READY_DEADLINE;
+        while !service.get("/readyz").await.is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+            let gone = service.child.try_wait().unwrap();
+            assert!(gone.is_none() && Instant::now() < deadline, "not ready ({gone:?}): {}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        service
+    }
+
+    /// What the service wrote so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Removes everything; an installation of a failed test stays to be looked at.
+    pub async fn remove(self) {
+        super::remove(&self.settings.kafka).await;
+        forget(&self.settings.redis.name);
+        let database = &self.settings.clickhouse.database;
+        let client = clickhouse::Client::default().with_url(&self.settings.clickhouse.url);
+        client.query(&format!("DROP DATABASE `{database}`")).execute().await.unwrap();
+        std::fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+/// The service as a process; dropped, it is killed.
+pub struct Service {
+    child: Child,
+    address: String,
+}
+
+impl Service {
+    /// Kills it as a machine that loses power would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to stop, and waits for it; true when it ended well.
+    pub fn stop(mut self) -> bool {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap().success()
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Head and body of a page of the operators' port; none when nobody answers.
+    pub async fn get(&self, path: &str) -> Option<String> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = tokio::net::TcpStream::connect(&self.address).await.ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        Some(answer)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Both fail when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
