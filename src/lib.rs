@@ -65,3 +65,4 @@ pub mod kafka;
 pub mod metrics;
 pub mod pipeline;
 pub mod redis;
+pub mod simulate;
