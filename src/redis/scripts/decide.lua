@@ -7,11 +7,12 @@
 --   groups     {workspace, period, 1 when planned, end of the period in ms, ...},    a group is a workspace and period
 --   users      {group, user, ...},
 --   features   {group, feature, ...},
---   events     {partition, offset, group, user, feature, day, credits, mark, slot, arrival mark, arrival slot, spread, ...},
+--   events     {partition, offset, group, user, feature, day, credits, mark, slot, arrival mark, arrival slot, place, ...},
 --   committed  {partition, next offset, ...},
---   times      {now in ms, seconds that a mark lives, seconds that an arrival mark lives, arrival slots in the window} }
---   The numbers of workspace, group, user and feature are places in the lists before, from 1. `mark` is a 64-bit hash
---   as decimal text, `spread` a number of 0..4095 drawn from the same hash.
+--   times      {now in ms, seconds that a mark lives, seconds that an arrival mark lives, arrival slots looked back,
+--               seconds that a passed one stays} }
+--   The numbers of workspace, group, user and feature are places in the lists before, from 1. A mark is a 64-bit hash
+--   as decimal text; `place` says where in its slot the event's time lies, 0..4095.
 --
 -- Reply    packed {'calendar', {workspace, text, ...}}   nothing was done: place the events by these calendars, call again
 --          packed {'rebuild', {workspace, ...}}          nothing was done: the state of these is missing or stale
@@ -32,7 +33,7 @@
 --
 -- Example: one event of 2 credits by ann, seen first:
 --   {{'acme',1,1,7}, {1,'2026-11-01',1,1796083200000}, {1,'ann'}, {1,'ai_chat'}, {0,41,1,1,1,20779,2000000,'-91',2992176,'17',1994784,9},
---    {0,40}, {1795300000000,432000,4500,5}}
+--    {0,40}, {1795300000000,432000,27000,2,900}}
 --   -> {'ok', {1,8}, {{1,8,''}}, {{350000000000,0,2000000,0,...}}, {}, {1,0,0,0,0,2000000,-1}, {1,1,20779,2000000,0,1,0,0,0,0}, {}}
 --
 -- It reads and validates everything first and writes last, for Redis has no rollback.
@@ -217,9 +218,8 @@ local seen = {}
 for k = 1, #fresh do
   local i = fresh[k]
   local e = 12 * i - 11
-  local spread = E[e + 11]
-  look_up('t', E[e + 8], spread, E[e + 7], i)
-  for back = 0, times[4] - 1 do look_up('a', E[e + 10] - back, spread, E[e + 9], i) end
+  look_up_time(E[e + 8], E[e + 11], E[e + 7], i, times[2])
+  look_up_arrival(E[e + 10], times[4], E[e + 9], i, times[3])
 end
 find_marks(seen)
 
@@ -355,7 +355,7 @@ for i = 1, nE do
     next_fresh = next_fresh + 1
     local mark, arrival, slot = E[e + 7], E[e + 9], E[e + 10]
     local since = arrivals_now[arrival] and slot - arrivals_now[arrival] or -1
-    if marks_now[mark] or (since >= 0 and since < times[4]) then seen[i] = true end
+    if marks_now[mark] or (since >= 0 and since <= times[4]) then seen[i] = true end
     if not seen[i] then
       marks_now[mark] = true
       arrivals_now[arrival] = slot
@@ -444,11 +444,11 @@ for k = 1, #fresh do
   local i = fresh[k]
   if not seen[i] then
     local e = 12 * i - 11
-    add_mark('t', E[e + 8], E[e + 11], E[e + 7], times[2])
-    add_mark('a', E[e + 10], E[e + 11], E[e + 9], times[3])
+    add_time(E[e + 8], E[e + 11], E[e + 7], times[2])
+    add_arrival(E[e + 10], E[e + 9], times[3])
   end
 end
-write_marks()
+write_marks(times[4], times[5])
 
 -- The tail: what is decided and not committed; trimmed by what the caller saw committed.
 local blobs = {}

@@ -1,53 +1,76 @@
--- Duplicate marks: 64-bit hashes of events, in sets of about SET_SIZE that stay packed arrays of integers (9 bytes an
--- id). A family has slots of time; how many sets a slot needs is not known before, so it starts with what the slot
--- before it held, and when it grows past that, a further generation of more sets is opened: marks are added to the
--- newest and looked up in all.
+-- Duplicate marks: 64-bit hashes of events, in two families.
 --
---   m:<family>:<slot>                            string {marks in it, sets of generation 1, of generation 2, ...}
---   m:<family>:<slot>:<generation>:<spread>      set of marks
+-- By the event's own time, for as long as an event may be late. A resend has the same time, so a set covers a short
+-- stretch of time, the marks of a batch fall into few sets, and a set of about SET_SIZE stays a packed array of
+-- integers (9 bytes an id). How short the stretches must be is not known before: a slot of time starts divided as the
+-- slot before it ended, and when it grows past that, a further generation of shorter stretches is opened; marks are
+-- added to the newest and looked up in all. Sets that grow too large all the same work on, at 80 bytes an id.
 --
--- Names are made once a slot and once a set: turning a number into text costs more than looking a mark up.
-local SET_SIZE, SETS_MAX = 380, 4096
-local slots = {}
+--   m:t:<slot>                          string {marks in it, stretches of generation 1, of generation 2, ...}
+--   m:t:<slot>:<generation>:<stretch>   set of marks
+--
+-- By arrival, for a short window: a resend with another time arrives at another time too, so a slot is one set.
+--
+--   m:a:<slot>                          set of marks
+local SET_SIZE, STRETCHES_MAX = 380, 4096
+local time_slots, arrival_sets = {}, {}
 local touched = {} -- sets in the order of their first use
 
-local function slot_of(family, number)
-  local of_family = slots[family]
-  if not of_family then of_family = {}; slots[family] = of_family end
-  local slot = of_family[number]
+local function new_set(key, seconds)
+  local set = {key = key, seconds = seconds, marks = {}, events = {}, added = {}}
+  touched[#touched + 1] = set
+  return set
+end
+
+local function time_slot(number)
+  local slot = time_slots[number]
   if not slot then
-    local key = prefix .. 'm:' .. family .. ':' .. number
+    local key = prefix .. 'm:t:' .. number
     local packed = call('GET', key)
     slot = {key = key, record = packed and unpack_record(packed), sets = {}}
-    of_family[number] = slot
+    time_slots[number] = slot
   end
   return slot
 end
 
-local function set_of(slot, generation, spread)
+local function time_set(slot, generation, place, seconds)
   local of_generation = slot.sets[generation]
   if not of_generation then of_generation = {}; slot.sets[generation] = of_generation end
-  local at = spread % slot.record[1 + generation]
-  local set = of_generation[at]
+  local stretch = floor(place * slot.record[1 + generation] / STRETCHES_MAX)
+  local set = of_generation[stretch]
   if not set then
-    set = {key = slot.key .. ':' .. generation .. ':' .. at, marks = {}, events = {}, added = {}}
-    of_generation[at] = set
-    touched[#touched + 1] = set
+    set = new_set(slot.key .. ':' .. generation .. ':' .. stretch, seconds)
+    of_generation[stretch] = set
   end
   return set
 end
 
--- Asks later, with all others, whether the slot holds the mark of event i.
-local function look_up(family, number, spread, mark, i)
-  local slot = slot_of(family, number)
-  local record = slot.record
-  if not record then return end
-  for generation = 1, #record - 1 do
-    local set = set_of(slot, generation, spread)
-    local n = #set.marks + 1
-    set.marks[n] = mark
-    set.events[n] = i
+local function arrival_set(number, seconds)
+  local set = arrival_sets[number]
+  if not set then
+    set = new_set(prefix .. 'm:a:' .. number, seconds)
+    arrival_sets[number] = set
   end
+  return set
+end
+
+local function ask(set, mark, i)
+  local n = #set.marks + 1
+  set.marks[n] = mark
+  set.events[n] = i
+end
+
+-- Asks, with all others at once, whether the mark of event i is in its slot of time, at this place of 0..4095.
+local function look_up_time(number, place, mark, i, seconds)
+  local slot = time_slot(number)
+  for generation = 1, slot.record and #slot.record - 1 or 0 do
+    ask(time_set(slot, generation, place, seconds), mark, i)
+  end
+end
+
+-- The same for a slot of arrival and the `slots` before it.
+local function look_up_arrival(number, slots, mark, i, seconds)
+  for back = 0, slots do ask(arrival_set(number - back, seconds), mark, i) end
 end
 
 -- Answers what was asked: seen[i] for every event whose mark was found.
@@ -61,38 +84,45 @@ local function find_marks(seen)
   end
 end
 
-local function add_mark(family, number, spread, mark, seconds)
-  local slot = slot_of(family, number)
+local function add_time(number, place, mark, seconds)
+  local slot = time_slot(number)
   local record = slot.record
   if not record then
-    local before = slot_of(family, number - 1).record
-    record = {0, math.min(SETS_MAX, math.max(1, before and math.ceil(before[1] / SET_SIZE) or 1))}
+    local before = time_slot(number - 1).record
+    record = {0, math.min(STRETCHES_MAX, math.max(1, before and math.ceil(before[1] / SET_SIZE) or 1))}
     slot.record = record
   end
-  local added = set_of(slot, #record - 1, spread).added
+  local added = time_set(slot, #record - 1, place, seconds).added
   added[#added + 1] = mark
   record[1] = record[1] + 1
   slot.seconds = seconds
 end
 
-local function write_marks()
+local function add_arrival(number, mark, seconds)
+  local added = arrival_set(number, seconds).added
+  added[#added + 1] = mark
+end
+
+-- A slot of arrival that nobody looks into any more stays for `grace` seconds, for whoever lags behind.
+local function write_marks(slots, grace)
   for s = 1, #touched do
     local set = touched[s]
-    if #set.added > 0 then call('SADD', set.key, unpack(set.added)) end
-  end
-  for _, of_family in pairs(slots) do
-    for _, slot in pairs(of_family) do
-      if slot.seconds then
-        for _, of_generation in pairs(slot.sets) do
-          for _, set in pairs(of_generation) do
-            if #set.added > 0 then call('EXPIRE', set.key, slot.seconds) end
-          end
-        end
-        local record, sets = slot.record, 0
-        for generation = 2, #record do sets = sets + record[generation] end
-        if record[1] > sets * SET_SIZE then record[#record + 1] = math.min(SETS_MAX, sets * 3) end
-        call('SET', slot.key, pack(record), 'EX', slot.seconds)
-      end
+    if #set.added > 0 then
+      call('SADD', set.key, unpack(set.added))
+      call('EXPIRE', set.key, set.seconds)
     end
+  end
+  for _, slot in pairs(time_slots) do
+    if slot.seconds then
+      local record, stretches = slot.record, 0
+      for generation = 2, #record do stretches = stretches + record[generation] end
+      if record[1] > stretches * SET_SIZE then
+        record[#record + 1] = math.min(STRETCHES_MAX, stretches * 3)
+      end
+      call('SET', slot.key, pack(record), 'EX', slot.seconds)
+    end
+  end
+  for number, set in pairs(arrival_sets) do
+    if #set.added > 0 then call('EXPIRE', prefix .. 'm:a:' .. (number - slots - 1), grace, 'LT') end
   end
 end
