@@ -219,9 +219,9 @@ for k = 1, #fresh do
   local i = fresh[k]
   local e = 12 * i - 11
   look_up_time(E[e + 8], E[e + 11], E[e + 7], i, times[2])
-  look_up_arrival(E[e + 10], times[4], E[e + 9], i, times[3])
+  look_up_arrival(E[e + 10], E[e + 9], i, times[3])
 end
-find_marks(seen)
+find_marks(seen, times[4])
 
 -- 5. The fold.
 local cold, cold_list = {}, {} -- cells of other days than a user's latest
@@ -451,17 +451,18 @@ end
 write_marks(times[4], times[5])
 
 -- The tail: what is decided and not committed; trimmed by what the caller saw committed.
-local blobs = {}
+local blobs, lengths = {}, {}
 for k = 1, #fresh do
   local i = fresh[k]
   local e = 12 * i - 11
-  local blob = blobs[E[e]]
-  if not blob then blob = {}; blobs[E[e]] = blob end
-  local n = #blob
+  local partition = E[e]
+  local blob, n = blobs[partition], lengths[partition]
+  if not blob then blob, n = {}, 0; blobs[partition] = blob end
   blob[n + 1] = E[e + 1]
   blob[n + 2] = answers[i]
   blob[n + 3] = E[e + 2]
   blob[n + 4] = E[e + 5]
+  lengths[partition] = n + 4
 end
 local places = {}
 for g = 1, nG do

@@ -17,7 +17,7 @@ local time_slots, arrival_sets = {}, {}
 local touched = {} -- sets in the order of their first use
 
 local function new_set(key, seconds)
-  local set = {key = key, seconds = seconds, marks = {}, events = {}, added = {}}
+  local set = {key = key, seconds = seconds, asked = 0, marks = {}, events = {}, count = 0, added = {}}
   touched[#touched + 1] = set
   return set
 end
@@ -55,12 +55,13 @@ local function arrival_set(number, seconds)
 end
 
 local function ask(set, mark, i)
-  local n = #set.marks + 1
+  local n = set.asked + 1
+  set.asked = n
   set.marks[n] = mark
   set.events[n] = i
 end
 
--- Asks, with all others at once, whether the mark of event i is in its slot of time, at this place of 0..4095.
+-- Asks, with all others at once, whether event i is marked: by the place of its time in a slot, 0..4095, ...
 local function look_up_time(number, place, mark, i, seconds)
   local slot = time_slot(number)
   for generation = 1, slot.record and #slot.record - 1 or 0 do
@@ -68,20 +69,32 @@ local function look_up_time(number, place, mark, i, seconds)
   end
 end
 
--- The same for a slot of arrival and the `slots` before it.
-local function look_up_arrival(number, slots, mark, i, seconds)
-  for back = 0, slots do ask(arrival_set(number - back, seconds), mark, i) end
+-- ... and by the slot of its arrival.
+local function look_up_arrival(number, mark, i, seconds)
+  ask(arrival_set(number, seconds), mark, i)
 end
 
--- Answers what was asked: seen[i] for every event whose mark was found.
-local function find_marks(seen)
-  for s = 1, #touched do
-    local set = touched[s]
-    local found = call('SMISMEMBER', set.key, unpack(set.marks))
-    for j = 1, #found do
-      if found[j] == 1 then seen[set.events[j]] = true end
-    end
+local function find(key, set, seen)
+  local found = call('SMISMEMBER', key, unpack(set.marks, 1, set.asked))
+  for j = 1, set.asked do
+    if found[j] == 1 then seen[set.events[j]] = true end
   end
+end
+
+-- Answers what was asked: seen[i] for every event whose mark was found; of arrival also in the `slots` before.
+local function find_marks(seen, slots)
+  for s = 1, #touched do
+    if touched[s].asked > 0 then find(touched[s].key, touched[s], seen) end
+  end
+  for number, set in pairs(arrival_sets) do
+    for back = 1, slots do find(prefix .. 'm:a:' .. (number - back), set, seen) end
+  end
+end
+
+local function add(set, mark)
+  local n = set.count + 1
+  set.count = n
+  set.added[n] = mark
 end
 
 local function add_time(number, place, mark, seconds)
@@ -92,23 +105,21 @@ local function add_time(number, place, mark, seconds)
     record = {0, math.min(STRETCHES_MAX, math.max(1, before and math.ceil(before[1] / SET_SIZE) or 1))}
     slot.record = record
   end
-  local added = time_set(slot, #record - 1, place, seconds).added
-  added[#added + 1] = mark
+  add(time_set(slot, #record - 1, place, seconds), mark)
   record[1] = record[1] + 1
   slot.seconds = seconds
 end
 
 local function add_arrival(number, mark, seconds)
-  local added = arrival_set(number, seconds).added
-  added[#added + 1] = mark
+  add(arrival_set(number, seconds), mark)
 end
 
 -- A slot of arrival that nobody looks into any more stays for `grace` seconds, for whoever lags behind.
 local function write_marks(slots, grace)
   for s = 1, #touched do
     local set = touched[s]
-    if #set.added > 0 then
-      call('SADD', set.key, unpack(set.added))
+    if set.count > 0 then
+      call('SADD', set.key, unpack(set.added, 1, set.count))
       call('EXPIRE', set.key, set.seconds)
     end
   end
@@ -123,6 +134,6 @@ local function write_marks(slots, grace)
     end
   end
   for number, set in pairs(arrival_sets) do
-    if #set.added > 0 then call('EXPIRE', prefix .. 'm:a:' .. (number - slots - 1), grace, 'LT') end
+    if set.count > 0 then call('EXPIRE', prefix .. 'm:a:' .. (number - slots - 1), grace, 'LT') end
   end
 end
