@@ -3,11 +3,12 @@
 use std::process::Output;
 use std::time::Duration;
 
+use rdkafka::Message as _;
 use serde_json::json;
 use tollgate::domain::{Credits, WorkspaceId};
 use tollgate::kafka::Message;
 
-use crate::support::Installation;
+use crate::support::{Installation, read_to_end};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -22,6 +23,14 @@ fn event(workspace: &str, id: &str, credits: &str) -> Message {
         r#"{{"id":"{id}","workspace":"{workspace}","user":"ann","feature":"ai_chat","credits":{credits}}}"#
     );
     Message { key: Some(workspace.into()), payload: Some(payload.into_bytes()), headers: Vec::new() }
+}
+
+/// What ClickHouse answers, tabs between columns.
+async fn rows(installation: &Installation, sql: &str) -> String {
+    let settings = &installation.settings.clickhouse;
+    let client = clickhouse::Client::default().with_url(&settings.url).with_database(&settings.database);
+    let answer = client.query(sql).fetch_bytes("TSV").unwrap().collect().await.unwrap();
+    text(&answer)
 }
 
 #[tokio::test]
@@ -88,5 +97,27 @@ async fn an_event_is_decided_recorded_committed_and_counted() {
     let refused = run(&installation, &["admin", "grant", "acme", "ann", "8"]);
     assert!(!refused.status.success());
     assert!(text(&refused.stderr).contains("7.5 credits left, 8 are needed"), "{}", text(&refused.stderr));
+
+    // Every change is in the ledger once, in order; the refused one is not.
+    assert!(
+        run(&installation, &["admin", "grant", "acme", "ann", "2", "--reason", "launch"]).status.success()
+    );
+    let entries = read_to_end(&installation, &installation.settings.kafka.topics.ledger, 3).await;
+    let entries: Vec<serde_json::Value> =
+        entries.iter().map(|entry| serde_json::from_slice(entry.payload().unwrap()).unwrap()).collect();
+    let told: Vec<_> =
+        entries.iter().map(|entry| (&entry["sequence"], entry["kind"].as_str().unwrap())).collect();
+    assert_eq!(told, [(&json!(1), "opening"), (&json!(2), "plan"), (&json!(3), "grant")]);
+    let (opening, grant) = (&entries[0], &entries[2]);
+    assert_eq!(
+        opening["postings"],
+        json!([{ "account": "pool", "period": opening["period"], "credits": 10 }])
+    );
+    assert_eq!((&grant["actor"], &grant["reason"]), (&json!("local"), &json!("launch")));
+    assert_eq!(grant["postings"][0]["credits"], json!(-2));
+    assert_eq!(grant["postings"][1]["account"], json!("user:ann"));
+    let rows =
+        rows(&installation, "SELECT toString(sequence), kind FROM credit_ledger ORDER BY sequence").await;
+    assert_eq!(rows, "1\topening\n2\tplan\n3\tgrant\n");
     installation.remove().await;
 }
