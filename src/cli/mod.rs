@@ -3,6 +3,7 @@
 mod admin;
 mod demo;
 mod show;
+mod simulate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ enum Command {
     Migrate,
     /// Print the settings in force, secrets hidden
     Config,
+    /// Publish realistic usage events for a workspace
+    Simulate(simulate::Args),
     /// Change and show plans, limits and credits
     Admin(admin::Args),
     /// Play a month of a workspace of 70 against the running service, and check each step
@@ -73,6 +76,7 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
             print!("{}", settings.effective());
             Ok(())
         }
+        Command::Simulate(args) => simulate::run(args, settings).await,
         Command::Admin(args) => admin::run(args, settings).await,
         Command::Demo => demo::run(settings).await,
     }

@@ -40,7 +40,7 @@ pub struct Model {
 impl Model {
     /// A model that knows nobody yet; a resend with another time is recognised in a window of so many seconds.
     pub fn new(window_seconds: i64) -> Self {
-        Self { tenants: BTreeMap::new(), window_slot_ms: (window_seconds / 4).max(1) * 1000, window_slots: 5 }
+        Self { tenants: BTreeMap::new(), window_slot_ms: (window_seconds / 2).max(1) * 1000, window_slots: 3 }
     }
 
     /// The state of a workspace, as far as it was ever touched.
@@ -62,10 +62,9 @@ impl Model {
         let tenant = self.tenant(&arrival.event.workspace);
         let position = arrival.position;
         let fence = tenant.fences.entry(position.partition).or_insert(i64::MIN);
-        if position.offset <= *fence {
-            if let Some(verdict) = tenant.answers.get(&(position.partition, position.offset)) {
-                return verdict.clone();
-            }
+        let first = tenant.answers.get(&(position.partition, position.offset));
+        if let Some(verdict) = first.filter(|_| position.offset <= *fence) {
+            return verdict.clone();
         }
         *fence = position.offset;
         let verdict = tenant.decide_fresh(&arrival.event, slot, slots);

@@ -10,10 +10,13 @@ use crate::domain::event::{Arrival, UsageEvent};
 use crate::domain::period::{Day, DaySpan, Period};
 use crate::domain::{FeatureId, UserId, WorkspaceId};
 
-/// Width of a slot of time marks, in seconds.
-const SLOT_SECONDS: i64 = 600;
+/// Width of a slot of time marks, in seconds, and how finely a place in it is told.
+const SLOT_SECONDS: i64 = 300;
+const SLOT_PLACES: i64 = 4096;
 /// Into how many slots the arrival window is divided: it is overshot by one slot at most.
-const WINDOW_SLOTS: i64 = 4;
+const WINDOW_SLOTS: i64 = 2;
+/// How long an arrival slot that has left the window stays, for partitions that lag behind.
+const PASSED_SECONDS: i64 = 900;
 
 /// What this process knows of a workspace: where its events belong, and the newest state it saw.
 #[derive(Debug, Default)]
@@ -165,7 +168,7 @@ impl<'a> Request<'a> {
         let lifetime =
             dedupe.age_seconds_max + dedupe.window_seconds + dedupe.outage_seconds_max + SLOT_SECONDS;
         let arrival_lifetime = dedupe.window_seconds + window_slot + dedupe.outage_seconds_max;
-        out.ints(&[now_ms, lifetime, arrival_lifetime, WINDOW_SLOTS + 1]);
+        out.ints(&[now_ms, lifetime, arrival_lifetime, WINDOW_SLOTS, PASSED_SECONDS]);
         out.into_bytes()
     }
 }
@@ -176,9 +179,10 @@ fn pack_event(out: &mut Packer, arrival: &Arrival, placed: (usize, usize, usize,
     out.int(i64::from(arrival.position.partition)).int(arrival.position.offset);
     out.int(group as i64 + 1).int(user as i64 + 1).int(feature as i64 + 1);
     out.int(i64::from(day.number())).int(arrival.event.credits.micro());
-    out.text(&marks.timed.to_string()).int(arrival.event.time.micros().div_euclid(SLOT_SECONDS * 1_000_000));
+    let (time, slot) = (arrival.event.time.micros(), SLOT_SECONDS * 1_000_000);
+    out.text(&marks.timed.to_string()).int(time.div_euclid(slot));
     out.text(&marks.untimed.to_string()).int(arrival.timestamp.millis().div_euclid(window_slot * 1000));
-    out.int(marks.spread);
+    out.int(time.rem_euclid(slot) * SLOT_PLACES / slot);
 }
 
 /// Hashes that stand for an event's identity. Cut from SHA-256, so that nobody can make one event's
@@ -186,7 +190,6 @@ fn pack_event(out: &mut Packer, arrival: &Arrival, placed: (usize, usize, usize,
 struct Marks {
     timed: i64,
     untimed: i64,
-    spread: i64,
 }
 
 impl Marks {
@@ -199,7 +202,7 @@ impl Marks {
         let digest = hash.finalize();
         let word = |at: usize| i64::from_le_bytes(std::array::from_fn(|i| digest[at + i]));
         let timed = word(8) ^ scatter(event.time.micros());
-        Self { timed, untimed: word(0), spread: word(16) & 4095 }
+        Self { timed, untimed: word(0) }
     }
 }
 

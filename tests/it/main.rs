@@ -12,6 +12,7 @@ mod clickhouse;
 mod dashboard;
 mod kafka;
 mod ledger;
+mod load;
 mod producers;
 mod records;
 mod service;

@@ -7,11 +7,12 @@
 --   groups     {workspace, period, 1 when planned, end of the period in ms, ...},    a group is a workspace and period
 --   users      {group, user, ...},
 --   features   {group, feature, ...},
---   events     {partition, offset, group, user, feature, day, credits, mark, slot, arrival mark, arrival slot, spread, ...},
+--   events     {partition, offset, group, user, feature, day, credits, mark, slot, arrival mark, arrival slot, place, ...},
 --   committed  {partition, next offset, ...},
---   times      {now in ms, seconds that a mark lives, seconds that an arrival mark lives, arrival slots in the window} }
---   The numbers of workspace, group, user and feature are places in the lists before, from 1. `mark` is a 64-bit hash
---   as decimal text, `spread` a number of 0..4095 drawn from the same hash.
+--   times      {now in ms, seconds that a mark lives, seconds that an arrival mark lives, arrival slots looked back,
+--               seconds that a passed one stays} }
+--   The numbers of workspace, group, user and feature are places in the lists before, from 1. A mark is a 64-bit hash
+--   as decimal text; `place` says where in its slot the event's time lies, 0..4095.
 --
 -- Reply    packed {'calendar', {workspace, text, ...}}   nothing was done: place the events by these calendars, call again
 --          packed {'rebuild', {workspace, ...}}          nothing was done: the state of these is missing or stale
@@ -32,7 +33,7 @@
 --
 -- Example: one event of 2 credits by ann, seen first:
 --   {{'acme',1,1,7}, {1,'2026-11-01',1,1796083200000}, {1,'ann'}, {1,'ai_chat'}, {0,41,1,1,1,20779,2000000,'-91',2992176,'17',1994784,9},
---    {0,40}, {1795300000000,432000,4500,5}}
+--    {0,40}, {1795300000000,432000,27000,2,900}}
 --   -> {'ok', {1,8}, {{1,8,''}}, {{350000000000,0,2000000,0,...}}, {}, {1,0,0,0,0,2000000,-1}, {1,1,20779,2000000,0,1,0,0,0,0}, {}}
 --
 -- It reads and validates everything first and writes last, for Redis has no rollback.
@@ -212,52 +213,15 @@ for i = 1, nE do
 end
 if #moved > 0 then return pack({'moved', moved}) end
 
--- 4. Duplicate marks. A family's slot holds sets of about 380 hashes, which stay packed arrays of integers (9 bytes
--- an id). How many sets a slot needs is not known before: it starts with what the slot before it held, and when it
--- grows past that, a further generation of more sets is opened; marks are added to the newest and looked up in all.
-local SET_SIZE = 380
-local slots = {}
-local function slot_of(family, number)
-  local name = family .. ':' .. number
-  local slot = slots[name]
-  if slot == nil then
-    local packed = call('GET', prefix .. 'm:' .. name)
-    slot = packed and unpack_record(packed) or false
-    slots[name] = slot
-  end
-  return slot
-end
-local seen, lookups, lookup_keys = {}, {}, {}
-local function look_up(family, number, spread, mark, i)
-  local slot = slot_of(family, number)
-  if not slot then return end
-  for generation = 2, #slot do
-    local key = prefix .. 'm:' .. family .. ':' .. number .. ':' .. (generation - 1) .. ':' .. spread % slot[generation]
-    local list = lookups[key]
-    if not list then
-      list = {{}, {}}
-      lookups[key] = list
-      lookup_keys[#lookup_keys + 1] = key
-    end
-    local n = #list[1] + 1
-    list[1][n] = mark
-    list[2][n] = i
-  end
-end
+-- 4. The marks of what is fresh.
+local seen = {}
 for k = 1, #fresh do
   local i = fresh[k]
   local e = 12 * i - 11
-  local spread = E[e + 11]
-  look_up('t', E[e + 8], spread, E[e + 7], i)
-  for back = 0, times[4] - 1 do look_up('a', E[e + 10] - back, spread, E[e + 9], i) end
+  look_up_time(E[e + 8], E[e + 11], E[e + 7], i, times[2])
+  look_up_arrival(E[e + 10], E[e + 9], i, times[3])
 end
-for k = 1, #lookup_keys do
-  local list = lookups[lookup_keys[k]]
-  local found = call('SMISMEMBER', lookup_keys[k], unpack(list[1]))
-  for j = 1, #found do
-    if found[j] == 1 then seen[list[2][j]] = true end
-  end
-end
+find_marks(seen, times[4])
 
 -- 5. The fold.
 local cold, cold_list = {}, {} -- cells of other days than a user's latest
@@ -391,7 +355,7 @@ for i = 1, nE do
     next_fresh = next_fresh + 1
     local mark, arrival, slot = E[e + 7], E[e + 9], E[e + 10]
     local since = arrivals_now[arrival] and slot - arrivals_now[arrival] or -1
-    if marks_now[mark] or (since >= 0 and since < times[4]) then seen[i] = true end
+    if marks_now[mark] or (since >= 0 and since <= times[4]) then seen[i] = true end
     if not seen[i] then
       marks_now[mark] = true
       arrivals_now[arrival] = slot
@@ -476,56 +440,29 @@ for i = 1, #cold_list do
   tell_cells(u, day, cells)
 end
 
-local added, added_slots = {}, {}
-local function add_mark(family, number, spread, mark, seconds)
-  local slot = slot_of(family, number)
-  local name = family .. ':' .. number
-  if not slot then
-    local before = slot_of(family, number - 1)
-    slot = {0, math.min(4096, math.max(1, before and math.ceil(before[1] / SET_SIZE) or 1))}
-    slots[name] = slot
-  end
-  local key = prefix .. 'm:' .. name .. ':' .. (#slot - 1) .. ':' .. spread % slot[#slot]
-  local list = added[key]
-  if not list then
-    list = {seconds}
-    added[key] = list
-    added_slots[name] = seconds
-  end
-  list[#list + 1] = mark
-  slot[1] = slot[1] + 1
-end
 for k = 1, #fresh do
   local i = fresh[k]
   if not seen[i] then
     local e = 12 * i - 11
-    add_mark('t', E[e + 8], E[e + 11], E[e + 7], times[2])
-    add_mark('a', E[e + 10], E[e + 11], E[e + 9], times[3])
+    add_time(E[e + 8], E[e + 11], E[e + 7], times[2])
+    add_arrival(E[e + 10], E[e + 9], times[3])
   end
 end
-for key, list in pairs(added) do
-  call('SADD', key, unpack(list, 2))
-  call('EXPIRE', key, list[1])
-end
-for name, seconds in pairs(added_slots) do
-  local slot, sets = slots[name], 0
-  for generation = 2, #slot do sets = sets + slot[generation] end
-  if slot[1] > sets * SET_SIZE then slot[#slot + 1] = math.min(4096, sets * 3) end
-  call('SET', prefix .. 'm:' .. name, pack(slot), 'EX', seconds)
-end
+write_marks(times[4], times[5])
 
 -- The tail: what is decided and not committed; trimmed by what the caller saw committed.
-local blobs = {}
+local blobs, lengths = {}, {}
 for k = 1, #fresh do
   local i = fresh[k]
   local e = 12 * i - 11
-  local blob = blobs[E[e]]
-  if not blob then blob = {}; blobs[E[e]] = blob end
-  local n = #blob
+  local partition = E[e]
+  local blob, n = blobs[partition], lengths[partition]
+  if not blob then blob, n = {}, 0; blobs[partition] = blob end
   blob[n + 1] = E[e + 1]
   blob[n + 2] = answers[i]
   blob[n + 3] = E[e + 2]
   blob[n + 4] = E[e + 5]
+  lengths[partition] = n + 4
 end
 local places = {}
 for g = 1, nG do

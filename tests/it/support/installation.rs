@@ -100,7 +100,7 @@ pub struct Service {
 
 impl Service {
     /// Kills it as a machine that loses power would.
-    pub fn kill(mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
