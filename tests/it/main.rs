@@ -13,6 +13,7 @@ mod dashboard;
 mod kafka;
 mod ledger;
 mod load;
+mod producers;
 mod records;
 mod service;
 mod support;
