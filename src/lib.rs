@@ -1,4 +1,59 @@
-//! Tollgate checks and debits every AI call against a workspace's credits.
+//! # The map of the house
+//!
+//! Tollgate checks and debits every AI call against a workspace's credits. Producers publish a usage
+//! event for each call to Kafka; each event is decided and debited in Redis by Lua, atomically, and
+//! recorded in ClickHouse.
+//!
+//! ## One event's way
+//!
+//! 1. [`kafka::consumer`]: one operating system thread polls and collects records into a
+//!    [`kafka::Batch`]. Its [`kafka::Ticket`] holds the floor of its partitions.
+//! 2. [`pipeline::decode`]: [`domain::event::decode`] makes a [`domain::event::UsageEvent`] of each
+//!    record, or a dead letter with one reason and a sentence.
+//! 3. [`pipeline::decide`]: [`redis::RedisLedger`] places the events (which workspace follows which
+//!    [`domain::calendar::Calendar`]) and sends each shard's part as one call of
+//!    `redis/scripts/decide.lua`: fence, duplicate marks, every rule, the debit, all or nothing.
+//!    The decisions go to their topic at once.
+//! 4. [`pipeline::record`]: decided batches are gathered into a large flush;
+//!    [`clickhouse::Store::record`] writes `usage_events` first, then the absolutes.
+//! 5. [`kafka::Offsets::finish`]: when Kafka has acknowledged the decisions and ClickHouse the rows,
+//!    the ticket is finished, and the consumer thread commits the low-water mark.
+//!
+//! ## One change's way
+//!
+//! `tollgate admin` calls [`app::admin::Administration::change`]: one call of
+//! `redis/scripts/change.lua` checks, applies and appends an entry to the outbox;
+//! [`pipeline::relay`] publishes it to the ledger topic and writes `credit_ledger`; the touched
+//! balances are written; only then is the change reported as done.
+//!
+//! ## One crash's way
+//!
+//! The next owner of the partitions starts at the committed offset. What was decided but not
+//! committed lies below the workspace's fence in Redis: it is not debited again, its first answer
+//! comes from the tail, and its rows are written once more. Rows have natural keys and absolutes
+//! carry versions, so writing twice changes nothing.
+//!
+//! ## The rooms
+//!
+//! | room | holds | may see |
+//! |---|---|---|
+//! | [`domain`] | the credit model, pure; [`domain::model`] is the rule in plain Rust | nothing |
+//! | [`kafka`], [`redis`], [`clickhouse`] | one server each | [`domain`] |
+//! | [`pipeline`] | the chain, one stage a file; stores only through [`domain::ports`] | [`domain`], [`kafka`] |
+//! | [`http`] | the operators' page | [`domain`] |
+//! | [`config`], [`metrics`] | settings gathered; every metric declared once | |
+//! | [`app`], [`cli`] | wiring and commands; no rule | everything |
+//!
+//! `tests/tidy.rs` keeps this table.
+//!
+//! ## What always holds
+//!
+//! - Credits are conserved: over all accounts remaining + held + used is what entered.
+//! - An event is debited at most once, however often it is delivered or sent.
+//! - Under hard enforcement nothing passes a limit or a pool.
+//! - Every record below the committed offset has exactly one outcome.
+//! - The sum of `usage_events` is `usage_rollups` is what Redis says.
+//! - The ledger is gapless, and an entry is in Kafka before its change is reported as done.
 
 pub mod app;
 pub mod cli;

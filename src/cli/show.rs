@@ -31,7 +31,7 @@ pub async fn workspace(ledger: &RedisLedger, id: &WorkspaceId, json: bool) -> an
 pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(header.iter().map(|title| Cell::new(title)));
+    table.set_header(header.iter().map(Cell::new));
     for row in rows {
         table.add_row(row.into_iter().enumerate().map(|(column, text)| {
             let align = if column == 0 { CellAlignment::Left } else { CellAlignment::Right };

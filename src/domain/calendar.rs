@@ -246,7 +246,7 @@ mod tests {
             ("2026-11-01".into(), "2026-11-01T00:00:00Z".into(), "2026-12-09T15:00:00Z".into())
         );
         assert_eq!(next.period_of(from).name.to_string(), "2026-12-10");
-        assert_eq!(next.period_of(at("2026-10-31T00:00:00Z")).planned, false);
+        assert!(!next.period_of(at("2026-10-31T00:00:00Z")).planned);
         assert_eq!(next.version(), 2);
     }
 

@@ -62,10 +62,9 @@ impl Model {
         let tenant = self.tenant(&arrival.event.workspace);
         let position = arrival.position;
         let fence = tenant.fences.entry(position.partition).or_insert(i64::MIN);
-        if position.offset <= *fence {
-            if let Some(verdict) = tenant.answers.get(&(position.partition, position.offset)) {
-                return verdict.clone();
-            }
+        let first = tenant.answers.get(&(position.partition, position.offset));
+        if let Some(verdict) = first.filter(|_| position.offset <= *fence) {
+            return verdict.clone();
         }
         *fence = position.offset;
         let verdict = tenant.decide_fresh(&arrival.event, slot, slots);

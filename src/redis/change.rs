@@ -4,10 +4,9 @@ use super::RedisError;
 use super::codec::{Malformed, Packer, Unpacker};
 use super::ledger::{RedisLedger, calendar};
 use super::request::Known;
-use crate::domain::calendar::CalendarError;
-use crate::domain::ledger::{
-    Account, Balance, Change, Effects, Enforcement, LimitSetting, PoolState, Refusal, version,
-};
+use super::told::Told;
+use crate::domain::calendar::{Calendar, CalendarError};
+use crate::domain::ledger::{Account, Change, Effects, Enforcement, LimitSetting, Refusal, version};
 use crate::domain::period::{Instant, Period};
 use crate::domain::{Credits, TeamId, UserId, WorkspaceId};
 
@@ -60,15 +59,15 @@ impl RedisLedger {
         let mut shard_known = self.shards[usize::from(shard)].lock().await;
         let known = shard_known.entry_ref(workspace).or_default();
         for _ in 0..CALENDAR_ATTEMPTS {
-            let (period, next) = placed(workspace, known, change, now)?;
-            let argument = pack(workspace, known, &period, change, next.as_ref(), author, now);
+            let placing = placed(workspace, known, change, now)?;
+            let argument = pack(workspace, known, &placing, change, author, now);
             let bytes = self.link.run(&self.change, &self.keys.heads(shard), &argument).await?;
-            match read(&bytes, workspace, shard, &period, now)? {
+            match read(&bytes, workspace, shard, &placing.period, now)? {
                 Answer::Calendar(text) => known.set_calendar(calendar(workspace, &text)?),
                 Answer::Rebuild => return Err(RedisError::NeedsRebuild(workspace.to_string())),
                 Answer::Refused(refusal) => return Ok(Err(refusal)),
                 Answer::Done(changed) => {
-                    if let Some(next) = next {
+                    if let Some(next) = placing.next {
                         known.set_calendar(next);
                     }
                     return Ok(Ok(changed));
@@ -92,12 +91,17 @@ fn refused_at_sight(change: &Change) -> Option<Refusal> {
 }
 
 /// The period that a change belongs to, and the calendar that it brings.
+struct Placing {
+    period: Period,
+    next: Option<Calendar>,
+}
+
 fn placed(
     workspace: &WorkspaceId,
     known: &Known,
     change: &Change,
     now: Instant,
-) -> Result<(Period, Option<crate::domain::calendar::Calendar>), RedisError> {
+) -> Result<Placing, RedisError> {
     let fault = |fault: CalendarError| RedisError::Calendar(workspace.to_string(), fault);
     let next = match change {
         Change::Plan(plan) => {
@@ -105,15 +109,14 @@ fn placed(
         }
         _ => None,
     };
-    Ok((next.as_ref().unwrap_or(&known.calendar).period_of(now), next))
+    Ok(Placing { period: next.as_ref().unwrap_or(&known.calendar).period_of(now), next })
 }
 
 fn pack(
     workspace: &WorkspaceId,
     known: &Known,
-    period: &Period,
+    Placing { period, next }: &Placing,
     change: &Change,
-    next: Option<&crate::domain::calendar::Calendar>,
     author: &Author,
     now: Instant,
 ) -> Vec<u8> {
@@ -124,11 +127,11 @@ fn pack(
     out.array(3).text(&author.actor).text(&author.reason).text(&author.idempotency_key);
     // A change is made of strings, numbers and ids: it always serialises.
     out.text(change.kind()).text(&serde_json::to_string(change).unwrap_or_default());
-    pack_arguments(&mut out, change, next);
+    pack_arguments(&mut out, change, next.as_ref());
     out.into_bytes()
 }
 
-fn pack_arguments(out: &mut Packer, change: &Change, next: Option<&crate::domain::calendar::Calendar>) {
+fn pack_arguments(out: &mut Packer, change: &Change, next: Option<&Calendar>) {
     match change {
         Change::Plan(plan) => {
             let calendar = next.cloned().unwrap_or_default();
@@ -215,41 +218,21 @@ fn read_effects(
 ) -> Result<Effects, Malformed> {
     let [epoch, count] = input.ints()?;
     let version = version(epoch as u64, count as u64);
+    let told = Told { workspace, period: period.name, version, now };
     let mut effects = Effects::default();
-    let balance = |account: Account, sums: [i64; 4], spent: i64, limit: i64| {
-        let [credited, transferred_out, used, held] = sums.map(Credits::from_micro);
-        Balance {
-            workspace: workspace.clone(),
-            period: period.name,
-            account,
-            credited,
-            transferred_out,
-            used,
-            held,
-            spent: Credits::from_micro(spent),
-            limit: (limit >= 0).then(|| Credits::from_micro(limit)),
-            version,
-        }
-    };
     if input.array()? > 0 {
-        let (sums, [total, used, held, _]) = (input.ints()?, input.ints()?.map(Credits::from_micro));
-        let pool = balance(Account::Pool, sums, 0, -1);
-        let (workspace, unallocated) = (workspace.clone(), pool.remaining());
-        effects.balances.push(pool);
-        let period = period.name;
-        effects.pools.push(PoolState { workspace, period, total, used, held, unallocated, version, at: now });
+        let (own, whole) = (input.ints()?, input.ints()?);
+        effects.balances.extend(told.balance(Account::Pool, own, 0, -1));
+        effects.pools.push(told.pool(own, whole));
     }
     for _ in 0..input.array()? / 5 {
         let team = TeamId::parse(input.text()?).map_err(|fault| Malformed(fault.to_string()))?;
-        effects.balances.push(balance(Account::Team(team), input.ints()?, 0, -1));
+        effects.balances.extend(told.balance(Account::Team(team), input.ints()?, 0, -1));
     }
     for _ in 0..input.array()? / 7 {
         let user = UserId::parse(input.text()?).map_err(|fault| Malformed(fault.to_string()))?;
         let (sums, [spent, limit]) = (input.ints()?, input.ints()?);
-        effects.balances.push(balance(Account::User(user), sums, spent, limit));
+        effects.balances.extend(told.balance(Account::User(user), sums, spent, limit));
     }
-    effects
-        .balances
-        .retain(|b| b.account == Account::Pool || b.credited > Credits::ZERO || b.limit.is_some());
     Ok(effects)
 }

@@ -7,6 +7,7 @@ use super::RedisError;
 use super::codec::{Malformed, Unpacker};
 use super::ledger::{RedisLedger, calendar};
 use super::reply::read_totals;
+use super::told::limit_of;
 use crate::domain::book::{
     AccountState, Book, FeatureState, TeamSettings, UserSettings, UserState, Workspace,
 };
@@ -110,10 +111,6 @@ impl RedisLedger {
 
 fn id<T>(parsed: Result<T, IdError>) -> Result<T, Malformed> {
     parsed.map_err(|fault| Malformed(format!("an id {fault}")))
-}
-
-fn limit_of(micro: i64) -> Option<Credits> {
-    (micro >= 0).then(|| Credits::from_micro(micro))
 }
 
 fn read_plan(input: &mut Unpacker<'_>, state: &mut Workspace) -> Result<(), Malformed> {

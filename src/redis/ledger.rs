@@ -41,7 +41,9 @@ impl RedisLedger {
         let keys = Keys::new(&settings.name, settings.shards);
         Ok(Self {
             link: Link::new(settings)?,
-            decide: Script::new(&[library, include_str!("scripts/decide.lua")].concat()),
+            decide: Script::new(
+                &[library, include_str!("scripts/marks.lua"), include_str!("scripts/decide.lua")].concat(),
+            ),
             change: Script::new(&[library, include_str!("scripts/change.lua")].concat()),
             dedupe,
             call_bounds: (settings.call_events_max.max(1), settings.call_users_max.max(1)),

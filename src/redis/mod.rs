@@ -13,6 +13,7 @@ mod link;
 mod outbox;
 mod reply;
 mod request;
+mod told;
 
 use serde::Deserialize;
 

@@ -2,6 +2,7 @@
 
 use super::codec::{Malformed, Unpacker};
 use super::request::Request;
+use super::told::{Told, limit_of};
 use crate::domain::decision::{Blocked, Decision, Drawn, Outcome, Reason, Verdict};
 use crate::domain::ledger::{Account, Balance, PoolState, Rollup, Totals, version};
 use crate::domain::period::{Day, Instant, Period};
@@ -82,39 +83,49 @@ fn read_done(input: &mut Unpacker<'_>, request: &Request<'_>, now: Instant) -> R
         let epoch = done.heads[request.groups[placed.0].0].0;
         done.verdicts.push(read_answer(input, epoch)?);
     }
-    let versions: Vec<u64> =
-        request.groups.iter().map(|(w, _)| version(done.heads[*w].0, done.heads[*w].1)).collect();
-    for group in 0..input.array()? {
-        read_pool(input, &mut done, request, group, versions[group], now)?;
-    }
-    for _ in 0..input.array()? / 6 {
-        let group = place(input.int()?)?;
-        let team = id(TeamId::parse(input.text()?))?;
-        let account = input.ints()?;
-        push_balance(&mut done, request, group, Account::Team(team), account, (0, -1), versions[group]);
-    }
-    for _ in 0..input.array()? / 7 {
-        let (group, user) = request.users[place(input.int()?)?];
-        let [credited, out, used, held, spent, limit] = input.ints()?;
-        let account = Account::User(user.clone());
-        push_balance(
-            &mut done,
-            request,
-            group,
-            account,
-            [credited, out, used, held],
-            (spent, limit),
-            versions[group],
-        );
-    }
+    let told: Vec<Told<'_>> = request
+        .groups
+        .iter()
+        .map(|(workspace, period)| {
+            let (epoch, count) = done.heads[*workspace];
+            let version = version(epoch, count);
+            Told { workspace: request.workspaces[*workspace], period: period.name, version, now }
+        })
+        .collect();
+    read_accounts(input, &mut done, request, &told)?;
     for _ in 0..input.array()? / 10 {
-        let rollup = read_cell(input, request, &versions)?;
-        done.rollups.push(rollup);
+        done.rollups.push(read_cell(input, request, &told)?);
     }
     for _ in 0..input.array()? {
         done.again.push(place(input.int()?)?);
     }
     Ok(done)
+}
+
+fn read_accounts(
+    input: &mut Unpacker<'_>,
+    done: &mut Done,
+    request: &Request<'_>,
+    told: &[Told<'_>],
+) -> Result<(), Malformed> {
+    for told in &told[..input.array()?] {
+        if input.array()? > 0 {
+            let (own, whole) = (input.ints()?, input.ints()?);
+            done.balances.extend(told.balance(Account::Pool, own, 0, -1));
+            done.pools.push(told.pool(own, whole));
+        }
+    }
+    for _ in 0..input.array()? / 6 {
+        let group = place(input.int()?)?;
+        let team = Account::Team(id(TeamId::parse(input.text()?))?);
+        done.balances.extend(told[group].balance(team, input.ints()?, 0, -1));
+    }
+    for _ in 0..input.array()? / 7 {
+        let (group, user) = request.users[place(input.int()?)?];
+        let (sums, [spent, limit]) = (input.ints()?, input.ints()?);
+        done.balances.extend(told[group].balance(Account::User(user.clone()), sums, spent, limit));
+    }
+    Ok(())
 }
 
 fn id<T>(parsed: Result<T, crate::domain::ids::IdError>) -> Result<T, Malformed> {
@@ -161,82 +172,23 @@ fn read_reason(input: &mut Unpacker<'_>) -> Result<(Option<Reason>, Option<Block
     Ok((Some(word), Some(Blocked { limit: limit_of(limit), used, held, remaining })))
 }
 
-fn limit_of(micro: i64) -> Option<Credits> {
-    (micro >= 0).then(|| Credits::from_micro(micro))
-}
-
-fn read_pool(
+fn read_cell(
     input: &mut Unpacker<'_>,
-    done: &mut Done,
     request: &Request<'_>,
-    group: usize,
-    version: u64,
-    now: Instant,
-) -> Result<(), Malformed> {
-    if input.array()? == 0 {
-        return Ok(());
-    }
-    let account = input.ints()?;
-    let [total, used, held, _overage] = input.ints()?.map(Credits::from_micro);
-    push_balance(done, request, group, Account::Pool, account, (0, -1), version);
-    let (workspace, period) = request.groups[group];
-    let unallocated = Credits::from_micro(account[0] - account[1] - account[2] - account[3]);
-    let workspace = request.workspaces[workspace].clone();
-    done.pools.push(PoolState {
-        workspace,
-        period: period.name,
-        total,
-        used,
-        held,
-        unallocated,
-        version,
-        at: now,
-    });
-    Ok(())
-}
-
-/// A row for every account that was ever credited and for every user with a limit.
-fn push_balance(
-    done: &mut Done,
-    request: &Request<'_>,
-    group: usize,
-    account: Account,
-    sums: [i64; 4],
-    (spent, limit): (i64, i64),
-    version: u64,
-) {
-    if sums[0] == 0 && limit < 0 && account != Account::Pool {
-        return;
-    }
-    let (workspace, period) = request.groups[group];
-    let [credited, transferred_out, used, held] = sums.map(Credits::from_micro);
-    done.balances.push(Balance {
-        workspace: request.workspaces[workspace].clone(),
-        period: period.name,
-        account,
-        credited,
-        transferred_out,
-        used,
-        held,
-        spent: Credits::from_micro(spent),
-        limit: limit_of(limit),
-        version,
-    });
-}
-
-fn read_cell(input: &mut Unpacker<'_>, request: &Request<'_>, versions: &[u64]) -> Result<Rollup, Malformed> {
+    told: &[Told<'_>],
+) -> Result<Rollup, Malformed> {
     let (group, user) = request.users[place(input.int()?)?];
     let (_, feature) = request.features[place(input.int()?)?];
     let day = Day::from_number(input.int()? as i32);
-    let (workspace, period) = request.groups[group];
+    let told = told[group];
     Ok(Rollup {
-        workspace: request.workspaces[workspace].clone(),
-        period: period.name,
+        workspace: told.workspace.clone(),
+        period: told.period,
         user: user.clone(),
         feature: feature.clone(),
         day,
         totals: read_totals(input.ints()?),
-        version: versions[group],
+        version: told.version,
     })
 }
 

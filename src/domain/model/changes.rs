@@ -1,7 +1,7 @@
 //! Administrative changes against the model.
 
 use super::{Model, Tenant};
-use crate::domain::book::{TeamSettings, UserSettings};
+use crate::domain::book::TeamSettings;
 use crate::domain::ledger::{Account, Change, Plan, Refusal};
 use crate::domain::period::{Instant, Period};
 use crate::domain::{Credits, TeamId, WorkspaceId};
@@ -30,7 +30,7 @@ impl Tenant {
         match change {
             Change::Plan(_) => {}
             Change::User { user, limit, team, suspended } => {
-                let settings = self.state.users.entry(user.clone()).or_insert_with(UserSettings::default);
+                let settings = self.state.users.entry(user.clone()).or_default();
                 settings.limit = limit.unwrap_or(settings.limit);
                 settings.team = team.clone().unwrap_or_else(|| settings.team.clone());
                 settings.suspended = suspended.unwrap_or(settings.suspended);

@@ -115,7 +115,7 @@ impl Reader<'_> {
         }
         if !table.keys().any(|key| key.get_ref().starts_with("per_")) {
             let wanted = "per_event, per_quantity, per_1k_input_tokens, per_1k_output_tokens";
-            self.fault(at, &format!("a rate needs at least one of {wanted}"));
+            self.fault(at, format!("a rate needs at least one of {wanted}"));
         }
         let feature = feature.filter(|_| self.faults.len() == faults_before)?;
         Some(Rate {

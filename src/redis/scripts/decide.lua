@@ -212,38 +212,8 @@ for i = 1, nE do
 end
 if #moved > 0 then return pack({'moved', moved}) end
 
--- 4. Duplicate marks. A family's slot holds sets of about 380 hashes, which stay packed arrays of integers (9 bytes
--- an id). How many sets a slot needs is not known before: it starts with what the slot before it held, and when it
--- grows past that, a further generation of more sets is opened; marks are added to the newest and looked up in all.
-local SET_SIZE = 380
-local slots = {}
-local function slot_of(family, number)
-  local name = family .. ':' .. number
-  local slot = slots[name]
-  if slot == nil then
-    local packed = call('GET', prefix .. 'm:' .. name)
-    slot = packed and unpack_record(packed) or false
-    slots[name] = slot
-  end
-  return slot
-end
-local seen, lookups, lookup_keys = {}, {}, {}
-local function look_up(family, number, spread, mark, i)
-  local slot = slot_of(family, number)
-  if not slot then return end
-  for generation = 2, #slot do
-    local key = prefix .. 'm:' .. family .. ':' .. number .. ':' .. (generation - 1) .. ':' .. spread % slot[generation]
-    local list = lookups[key]
-    if not list then
-      list = {{}, {}}
-      lookups[key] = list
-      lookup_keys[#lookup_keys + 1] = key
-    end
-    local n = #list[1] + 1
-    list[1][n] = mark
-    list[2][n] = i
-  end
-end
+-- 4. The marks of what is fresh.
+local seen = {}
 for k = 1, #fresh do
   local i = fresh[k]
   local e = 12 * i - 11
@@ -251,13 +221,7 @@ for k = 1, #fresh do
   look_up('t', E[e + 8], spread, E[e + 7], i)
   for back = 0, times[4] - 1 do look_up('a', E[e + 10] - back, spread, E[e + 9], i) end
 end
-for k = 1, #lookup_keys do
-  local list = lookups[lookup_keys[k]]
-  local found = call('SMISMEMBER', lookup_keys[k], unpack(list[1]))
-  for j = 1, #found do
-    if found[j] == 1 then seen[list[2][j]] = true end
-  end
-end
+find_marks(seen)
 
 -- 5. The fold.
 local cold, cold_list = {}, {} -- cells of other days than a user's latest
@@ -476,25 +440,6 @@ for i = 1, #cold_list do
   tell_cells(u, day, cells)
 end
 
-local added, added_slots = {}, {}
-local function add_mark(family, number, spread, mark, seconds)
-  local slot = slot_of(family, number)
-  local name = family .. ':' .. number
-  if not slot then
-    local before = slot_of(family, number - 1)
-    slot = {0, math.min(4096, math.max(1, before and math.ceil(before[1] / SET_SIZE) or 1))}
-    slots[name] = slot
-  end
-  local key = prefix .. 'm:' .. name .. ':' .. (#slot - 1) .. ':' .. spread % slot[#slot]
-  local list = added[key]
-  if not list then
-    list = {seconds}
-    added[key] = list
-    added_slots[name] = seconds
-  end
-  list[#list + 1] = mark
-  slot[1] = slot[1] + 1
-end
 for k = 1, #fresh do
   local i = fresh[k]
   if not seen[i] then
@@ -503,16 +448,7 @@ for k = 1, #fresh do
     add_mark('a', E[e + 10], E[e + 11], E[e + 9], times[3])
   end
 end
-for key, list in pairs(added) do
-  call('SADD', key, unpack(list, 2))
-  call('EXPIRE', key, list[1])
-end
-for name, seconds in pairs(added_slots) do
-  local slot, sets = slots[name], 0
-  for generation = 2, #slot do sets = sets + slot[generation] end
-  if slot[1] > sets * SET_SIZE then slot[#slot + 1] = math.min(4096, sets * 3) end
-  call('SET', prefix .. 'm:' .. name, pack(slot), 'EX', seconds)
-end
+write_marks()
 
 -- The tail: what is decided and not committed; trimmed by what the caller saw committed.
 local blobs = {}

@@ -18,7 +18,7 @@
 --       u:<user>   {credited, out, used, held | spent, holding, granted, day}, cells of that day
 --       f:<feature> {spent, holding}
 --   c:<workspace>:<period>     hash  <day>:<user> -> cells of a day that is not the user's latest
---   m:<family>:<slot>          string, how a slot of duplicate marks is divided (see decide.lua)
+--   m:<family>:<slot>          string, how a slot of duplicate marks is divided (see marks.lua)
 --   tail:<partition>           list of last offset, {offset, answer, place, day, ...} {period, planned, end, ...}, ...
 --                              of what is decided and not committed
 --   outbox                     stream of ledger entries that Kafka has not acknowledged yet

@@ -31,11 +31,16 @@ pub fn ledger(name: &str, call_events_max: usize) -> RedisLedger {
     RedisLedger::new(&settings, DEDUPE).unwrap()
 }
 
+/// Runs one command on the real Redis.
+pub fn redis<T: ::redis::FromRedisValue>(command: &::redis::Cmd) -> T {
+    let mut redis = ::redis::Client::open(redis_url()).unwrap().get_connection().unwrap();
+    command.query(&mut redis).unwrap()
+}
+
 /// Deletes the keys of a ledger.
 pub fn forget(name: &str) {
-    let mut redis = ::redis::Client::open(redis_url()).unwrap().get_connection().unwrap();
-    let keys: Vec<String> = ::redis::cmd("KEYS").arg(format!("{name}:*")).query(&mut redis).unwrap();
+    let keys: Vec<String> = redis(::redis::cmd("KEYS").arg(format!("{name}:*")));
     if !keys.is_empty() {
-        ::redis::cmd("UNLINK").arg(keys).exec(&mut redis).unwrap();
+        redis::<i64>(::redis::cmd("UNLINK").arg(keys));
     }
 }

@@ -1,0 +1,139 @@
+//! What the ledger remembers: fences and tails, duplicates within their windows, and that missing
+//! is never zero.
+
+use tollgate::domain::decision::Outcome;
+use tollgate::domain::event::{Arrival, Position};
+use tollgate::domain::ledger::{Change, Effects, Enforcement, Plan};
+use tollgate::domain::period::Instant;
+use tollgate::domain::ports::Ledger;
+use tollgate::domain::{Credits, WorkspaceId};
+use tollgate::redis::{Author, RedisError, RedisLedger};
+
+use super::event;
+use crate::support::{forget, ledger, redis, unique};
+
+/// 2026-11-22T00:00:00Z.
+const NOW: i64 = 1_795_305_600_000_000;
+const MINUTE: i64 = 60_000_000;
+
+fn acme() -> WorkspaceId {
+    WorkspaceId::parse("acme").unwrap()
+}
+
+fn at(micros: i64) -> Instant {
+    Instant::from_micros(NOW + micros)
+}
+
+/// An event that happened and arrived so many microseconds from now.
+fn arrival(offset: i64, id: &str, time: i64, arrived: i64) -> Arrival {
+    let event = event(id, acme(), at(time));
+    Arrival { event, position: Position { partition: 3, offset }, timestamp: at(arrived) }
+}
+
+async fn planned(name: &str) -> RedisLedger {
+    let ledger = ledger(name, 100);
+    let plan = Plan {
+        monthly_credits: Credits::whole(1_000),
+        timezone: "UTC".to_owned(),
+        anchor_day: 1,
+        enforcement: Enforcement::Hard,
+        default_user_limit: None,
+    };
+    ledger.change(&acme(), &Change::Plan(plan), &Author::default(), at(0)).await.unwrap().unwrap();
+    ledger
+}
+
+async fn decide(ledger: &RedisLedger, arrivals: &[Arrival], committed: i64) -> Effects {
+    ledger.decide(arrivals, &[(3, committed)], at(0)).await.unwrap()
+}
+
+fn outcomes(effects: &Effects) -> Vec<Outcome> {
+    effects.decisions.iter().map(|decision| decision.verdict.outcome).collect()
+}
+
+#[tokio::test]
+async fn what_is_committed_is_forgotten_and_what_is_not_gets_its_first_answer() {
+    let name = unique("memory");
+    let ledger = planned(&name).await;
+    let arrivals: Vec<Arrival> = (0..10).map(|n| arrival(n, &format!("e{n}"), 0, 0)).collect();
+    let first = decide(&ledger, &arrivals[..5], 0).await;
+    let second = decide(&ledger, &arrivals[5..], 0).await;
+    let again = decide(&ledger, &arrivals, 0).await;
+    assert_eq!(again.settled_before, 0);
+    for (before, after) in first.decisions.iter().chain(&second.decisions).zip(&again.decisions) {
+        assert!(after.redelivered && !before.redelivered);
+        assert_eq!(after.verdict, before.verdict);
+    }
+    decide(&ledger, &[arrival(10, "e10", 0, 0)], 5).await;
+    let again = decide(&ledger, &arrivals, 5).await;
+    assert_eq!(again.settled_before, 5, "the first five are committed");
+    assert_eq!(again.decisions.len(), 5);
+    let book = ledger.book(&acme(), "2026-11-01".parse().unwrap()).await.unwrap();
+    assert_eq!(book.used, Credits::whole(11), "nothing was debited twice");
+    forget(&name);
+}
+
+#[tokio::test]
+async fn the_same_event_again_is_a_duplicate_for_as_long_as_is_promised() {
+    let name = unique("memory");
+    let ledger = planned(&name).await;
+    let day = 24 * 60 * MINUTE;
+    decide(&ledger, &[arrival(0, "e", 0, 0), arrival(1, "f", 0, 0)], 0).await;
+    let resends = [
+        arrival(2, "e", 1, 59 * MINUTE),      // another time, within the window
+        arrival(3, "f", 1, 76 * MINUTE),      // another time, past the window and its last slot
+        arrival(4, "e", 0, 3 * day - MINUTE), // the same time, as late as an event may be
+        arrival(5, "g", 0, 3 * day),          // a first one
+        arrival(6, "g", 0, 3 * day),          // and at once again
+    ];
+    let effects = decide(&ledger, &resends, 0).await;
+    use Outcome::{Allowed, Duplicate};
+    assert_eq!(outcomes(&effects), [Duplicate, Allowed, Duplicate, Allowed, Duplicate]);
+    forget(&name);
+}
+
+#[tokio::test]
+async fn missing_is_never_zero() {
+    let name = unique("memory");
+    let ledger = planned(&name).await;
+    decide(&ledger, &[arrival(0, "e", 0, 0)], 0).await;
+    let shard_keys: Vec<String> = redis(::redis::cmd("KEYS").arg(format!("{name}:*")));
+    let heads = shard_keys.iter().find(|key| key.ends_with(":heads")).unwrap();
+    let book = shard_keys.iter().find(|key| key.ends_with(":p:acme:2026-11-01")).unwrap();
+    let settings = shard_keys.iter().find(|key| key.ends_with(":w:acme")).unwrap();
+    let head: Vec<u8> = redis(::redis::cmd("HGET").arg(heads).arg("acme"));
+
+    // Any of the three is gone: nothing is decided and nothing is changed, by whoever knows nothing either.
+    for key in [book, settings, heads] {
+        let saved: Vec<u8> = redis(::redis::cmd("DUMP").arg(key));
+        redis::<i64>(::redis::cmd("DEL").arg(key));
+        let stranger = crate::support::ledger(&name, 100);
+        for ledger in [&ledger, &stranger] {
+            if std::ptr::eq(ledger, &stranger) && key == heads {
+                continue; // the settings that are still there are all that a stranger can go by
+            }
+            let refused = ledger.decide(&[arrival(1, "f", 0, 0)], &[], at(0)).await;
+            assert!(matches!(refused, Err(RedisError::NeedsRebuild(_))), "{key}: {refused:?}");
+            let topped = Change::TopUp { credits: Credits::whole(1) };
+            let refused = ledger.change(&acme(), &topped, &Author::default(), at(0)).await;
+            assert!(matches!(refused, Err(RedisError::NeedsRebuild(_))), "{key}: {refused:?}");
+        }
+        redis::<String>(::redis::cmd("RESTORE").arg(key).arg(0).arg(saved));
+    }
+
+    // The state is older than what was seen: as after a failover to a replica that lagged.
+    decide(&ledger, &[arrival(1, "f", 0, 0)], 0).await;
+    redis::<i64>(::redis::cmd("HSET").arg(heads).arg("acme").arg(head));
+    let refused = ledger.decide(&[arrival(2, "g", 0, 0)], &[], at(0)).await;
+    assert!(matches!(refused, Err(RedisError::NeedsRebuild(_))), "{refused:?}");
+    forget(&name);
+}
+
+#[tokio::test]
+async fn a_script_that_redis_forgot_is_sent_again() {
+    let name = unique("memory");
+    let ledger = planned(&name).await;
+    redis::<String>(::redis::cmd("SCRIPT").arg("FLUSH"));
+    assert_eq!(outcomes(&decide(&ledger, &[arrival(0, "e", 0, 0)], 0).await), [Outcome::Allowed]);
+    forget(&name);
+}
