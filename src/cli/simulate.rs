@@ -93,7 +93,8 @@ fn summary(spec: &Spec, published: &Published, elapsed: Duration) -> String {
     let events = published.records - resent - malformed;
     let seconds = elapsed.as_secs_f64().max(1e-3);
     format!(
-        "{} records in {seconds:.1} s ({:.0} a second): {} events that ask for {} credits, {} resends, {} malformed; seed {}",
+        "{} records in {seconds:.1} s ({:.0} a second): {} events that ask for {} credits, \
+         {} resends, {} malformed; seed {}",
         HumanCount(published.records),
         published.records as f64 / seconds,
         HumanCount(events),
