@@ -98,7 +98,14 @@ async fn an_event_is_decided_recorded_committed_and_counted() {
     assert!(!refused.status.success());
     assert!(text(&refused.stderr).contains("7.5 credits left, 8 are needed"), "{}", text(&refused.stderr));
 
-    // Every change is in the ledger once, in order; the refused one is not.
+    installation.remove().await;
+}
+
+#[tokio::test]
+async fn every_change_is_in_the_ledger_once_and_a_refused_one_is_not() {
+    let installation = Installation::new("ledger", "").await;
+    assert!(run(&installation, &["admin", "plan", "acme", "--monthly-credits", "10"]).status.success());
+    assert!(!run(&installation, &["admin", "grant", "acme", "ann", "11"]).status.success());
     assert!(
         run(&installation, &["admin", "grant", "acme", "ann", "2", "--reason", "launch"]).status.success()
     );
