@@ -10,7 +10,7 @@ use tollgate::domain::{Credits, WorkspaceId};
 use tollgate::redis::{Author, RedisError, RedisLedger};
 
 use super::event;
-use crate::support::{forget, ledger, redis, unique};
+use crate::support::{Name, ledger, redis};
 
 /// 2026-11-22T00:00:00Z.
 const NOW: i64 = 1_795_305_600_000_000;
@@ -53,7 +53,7 @@ fn outcomes(effects: &Effects) -> Vec<Outcome> {
 
 #[tokio::test]
 async fn what_is_committed_is_forgotten_and_what_is_not_gets_its_first_answer() {
-    let name = unique("memory");
+    let name = Name::new("memory");
     let ledger = planned(&name).await;
     let arrivals: Vec<Arrival> = (0..10).map(|n| arrival(n, &format!("e{n}"), 0, 0)).collect();
     let first = decide(&ledger, &arrivals[..5], 0).await;
@@ -70,12 +70,11 @@ async fn what_is_committed_is_forgotten_and_what_is_not_gets_its_first_answer() 
     assert_eq!(again.decisions.len(), 5);
     let book = ledger.book(&acme(), "2026-11-01".parse().unwrap()).await.unwrap();
     assert_eq!(book.used, Credits::whole(11), "nothing was debited twice");
-    forget(&name);
 }
 
 #[tokio::test]
 async fn the_same_event_again_is_a_duplicate_for_as_long_as_is_promised() {
-    let name = unique("memory");
+    let name = Name::new("memory");
     let ledger = planned(&name).await;
     let day = 24 * 60 * MINUTE;
     decide(&ledger, &[arrival(0, "e", 0, 0), arrival(1, "f", 0, 0)], 0).await;
@@ -89,15 +88,14 @@ async fn the_same_event_again_is_a_duplicate_for_as_long_as_is_promised() {
     let effects = decide(&ledger, &resends, 0).await;
     use Outcome::{Allowed, Duplicate};
     assert_eq!(outcomes(&effects), [Duplicate, Allowed, Duplicate, Allowed, Duplicate]);
-    forget(&name);
 }
 
 #[tokio::test]
 async fn missing_is_never_zero() {
-    let name = unique("memory");
+    let name = Name::new("memory");
     let ledger = planned(&name).await;
     decide(&ledger, &[arrival(0, "e", 0, 0)], 0).await;
-    let shard_keys: Vec<String> = redis(::redis::cmd("KEYS").arg(format!("{name}:*")));
+    let shard_keys: Vec<String> = redis(::redis::cmd("KEYS").arg(format!("{}:*", &*name)));
     let heads = shard_keys.iter().find(|key| key.ends_with(":heads")).unwrap();
     let book = shard_keys.iter().find(|key| key.ends_with(":p:acme:2026-11-01")).unwrap();
     let settings = shard_keys.iter().find(|key| key.ends_with(":w:acme")).unwrap();
@@ -126,14 +124,12 @@ async fn missing_is_never_zero() {
     redis::<i64>(::redis::cmd("HSET").arg(heads).arg("acme").arg(head));
     let refused = ledger.decide(&[arrival(2, "g", 0, 0)], &[], at(0)).await;
     assert!(matches!(refused, Err(RedisError::NeedsRebuild(_))), "{refused:?}");
-    forget(&name);
 }
 
 #[tokio::test]
 async fn a_script_that_redis_forgot_is_sent_again() {
-    let name = unique("memory");
+    let name = Name::new("memory");
     let ledger = planned(&name).await;
     redis::<String>(::redis::cmd("SCRIPT").arg("FLUSH"));
     assert_eq!(outcomes(&decide(&ledger, &[arrival(0, "e", 0, 0)], 0).await), [Outcome::Allowed]);
-    forget(&name);
 }

@@ -12,7 +12,7 @@ use tollgate::domain::{Credits, FeatureId, TeamId, UserId, WorkspaceId};
 use tollgate::redis::{Author, RedisLedger};
 
 use super::event;
-use crate::support::{DEDUPE, forget, ledger, unique};
+use crate::support::{DEDUPE, Name, ledger};
 
 /// 2026-11-22T00:00:00Z, a week before a month ends.
 const START: i64 = 1_795_305_600_000_000;
@@ -268,7 +268,7 @@ fn the_lua_does_what_the_model_says() {
     let strategy = (prop::collection::vec(op(), 1..40), 1..40_usize);
     TestRunner::new(config)
         .run(&strategy, |(ops, call_events_max)| {
-            let name = unique("model");
+            let name = Name::new("model");
             let (lua, office) = (ledger(&name, call_events_max), ledger(&name, 1));
             runtime.block_on(async {
                 let now = Instant::from_micros(START);
@@ -284,7 +284,6 @@ fn the_lua_does_what_the_model_says() {
                     run.compare_state().await;
                 }
             });
-            forget(&name);
             Ok(())
         })
         .unwrap();

@@ -37,6 +37,29 @@ pub fn redis<T: ::redis::FromRedisValue>(command: &::redis::Cmd) -> T {
     command.query(&mut redis).unwrap()
 }
 
+/// A name for the keys of one test; they go with it, whether the test succeeds or not.
+pub struct Name(String);
+
+impl Name {
+    /// A name that nobody else has.
+    pub fn new(what: &str) -> Self {
+        Self(unique(what))
+    }
+}
+
+impl std::ops::Deref for Name {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        forget(self);
+    }
+}
+
 /// Deletes the keys of a ledger.
 pub fn forget(name: &str) {
     let keys: Vec<String> = redis(::redis::cmd("KEYS").arg(format!("{name}:*")));
