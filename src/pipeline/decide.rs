@@ -1,56 +1,47 @@
-//! Second stage: events are decided in the order they came, and told to the decisions topic.
+//! Second stage: events are decided in the order they came.
 
-use std::sync::Arc;
 use std::time::Instant as Clock;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::retry::patiently;
-use super::{Pipeline, Stopped, decode, messages};
+use super::{Pipeline, Stopped, decode};
 use crate::domain::decision::{Decision, Outcome};
 use crate::domain::event::Arrival;
 use crate::domain::ledger::Effects;
 use crate::domain::period::Instant;
 use crate::domain::ports::{Ledger, Warehouse};
 use crate::domain::record::DeadLetter;
-use crate::kafka::{Batch, Message, Publish, Ticket, dead_letter};
+use crate::kafka::{Batch, Publish, Ticket};
 use crate::metrics;
 
-/// A decided batch on its way to the tables.
+/// A decided batch on its way to Kafka and the tables.
 pub struct Decided {
     /// Holds the floor of its partitions.
     pub ticket: Ticket,
-    /// What is to be written.
+    /// What is to be told and written.
     pub effects: Effects,
-    /// Dead letters to be written.
+    /// Dead letters to be told and written.
     pub dead_letters: Vec<DeadLetter>,
-    /// Ends when Kafka has acknowledged the decisions and dead letters.
-    pub published: JoinHandle<Result<(), Stopped>>,
 }
 
 impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     pub(super) async fn decide_all(
-        self: Arc<Self>,
+        &self,
         mut batches: mpsc::Receiver<Batch>,
         decided: mpsc::Sender<Decided>,
     ) -> Result<(), Stopped> {
-        let mut seen = decode::Seen::default();
+        let mut rejected = decode::Seen::default();
         while let Some(Batch { ticket, records }) = batches.recv().await {
             // 1. Decode. A broken record becomes a dead letter and never stops the others.
-            let decoded = decode::sort(records, &self.rules, &self.topics.events, &mut seen);
+            let decode::Decoded { arrivals, dead_letters } =
+                decode::sort(records, &self.rules, &self.topics.events, &mut rejected);
             // 2. Decide. Redis away: retried here, the consumer pauses behind us, nothing is committed.
-            let effects = self.decide_batch(&decoded.arrivals).await?;
+            let effects = self.decide_batch(&arrivals).await?;
             count(&effects.decisions);
-            // 3. Tell. It goes on while the next batch is decided; the ticket waits for it in record.
-            let decisions = effects.decisions.iter().map(messages::decision).collect();
-            let bytes_max = self.topics.dead_letter_bytes_max;
-            let letters =
-                decoded.dead_letters.iter().map(|letter| dead_letter::message(letter, bytes_max)).collect();
-            let published = tokio::spawn(Arc::clone(&self).tell(decisions, letters));
-            let dead_letters = decoded.dead_letters;
-            if decided.send(Decided { ticket, effects, dead_letters, published }).await.is_err() {
-                break; // record has stopped and says why
+            // 3. Hand on. The ticket goes along, and is finished last.
+            if decided.send(Decided { ticket, effects, dead_letters }).await.is_err() {
+                break; // a later stage has stopped and says why
             }
         }
         Ok(())
@@ -78,17 +69,6 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         partitions.dedup();
         let offset = |partition| self.offsets.committed_offset(partition).map(|next| (partition, next));
         partitions.into_iter().filter_map(offset).collect()
-    }
-
-    async fn tell(self: Arc<Self>, decisions: Vec<Message>, letters: Vec<Message>) -> Result<(), Stopped> {
-        for (topic, messages) in [(&self.topics.decisions, decisions), (&self.topics.dead_letters, letters)] {
-            if messages.is_empty() {
-                continue;
-            }
-            let pause = self.settings.retry_pause_ms_max;
-            patiently("publish", pause, &self.abort, || self.publisher.publish(topic, &messages)).await?;
-        }
-        Ok(())
     }
 }
 
