@@ -49,13 +49,18 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         let mut flush = Flush::default();
         flush.add(first);
         while flush.rows < self.settings.record_rows_max {
-            let next = tokio::select! {
-                next = timeout_at(due, told.recv()) => next,
-                () = self.flush.notified() => break,
-            };
-            match next {
-                Ok(Some(batch)) => flush.add(batch),
-                Ok(None) | Err(_) => break,
+            tokio::select! {
+                next = timeout_at(due, told.recv()) => match next {
+                    Ok(Some(batch)) => flush.add(batch),
+                    Ok(None) | Err(_) => break,
+                },
+                // One that was wanted before anything waited makes this flush small, and no more.
+                () = self.flush.notified() => {
+                    while let Ok(batch) = told.try_recv() {
+                        flush.add(batch);
+                    }
+                    break;
+                }
             }
         }
         flush
