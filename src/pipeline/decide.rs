@@ -31,14 +31,14 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         mut batches: mpsc::Receiver<Batch>,
         decided: mpsc::Sender<Decided>,
     ) -> Result<(), Stopped> {
-        let mut rejected = decode::Seen::default();
+        let (mut rejected, mut counted) = (decode::Seen::default(), decode::Seen::default());
         while let Some(Batch { ticket, records }) = batches.recv().await {
             // 1. Decode. A broken record becomes a dead letter and never stops the others.
             let decode::Decoded { arrivals, dead_letters } =
                 decode::sort(records, &self.rules, &self.topics.events, &mut rejected);
             // 2. Decide. Redis away: retried here, the consumer pauses behind us, nothing is committed.
-            let effects = self.decide_batch(&arrivals).await?;
-            count(&effects.decisions);
+            let (effects, attempts) = self.decide_batch(&arrivals).await?;
+            count(&effects.decisions, attempts, &mut counted);
             // 3. Hand on. The ticket goes along, and is finished last.
             if decided.send(Decided { ticket, effects, dead_letters }).await.is_err() {
                 break; // a later stage has stopped and says why
@@ -47,18 +47,21 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         Ok(())
     }
 
-    async fn decide_batch(&self, arrivals: &[Arrival]) -> Result<Effects, Stopped> {
+    /// The effects, and how many attempts they took.
+    async fn decide_batch(&self, arrivals: &[Arrival]) -> Result<(Effects, usize), Stopped> {
+        let mut attempts = 0;
         if arrivals.is_empty() {
-            return Ok(Effects::default());
+            return Ok((Effects::default(), attempts));
         }
         let committed = self.committed(arrivals);
         let started = Clock::now();
         let effects = patiently("decide events", self.settings.retry_pause_ms_max, &self.abort, || {
+            attempts += 1;
             self.ledger.decide(arrivals, &committed, now())
         })
         .await?;
         ::metrics::histogram!(metrics::DEBIT).record(started.elapsed().as_secs_f64());
-        Ok(effects)
+        Ok((effects, attempts))
     }
 
     /// What the broker has confirmed of the partitions in this batch.
@@ -77,11 +80,16 @@ pub fn now() -> Instant {
     Instant::from_timestamp(jiff::Timestamp::now())
 }
 
-/// Counts what was decided here first.
-fn count(decisions: &[Decision]) {
+/// Counts what was decided here first. After a failed attempt a first answer may come as a repeat: an
+/// event counts then, unless this process has counted it.
+fn count(decisions: &[Decision], attempts: usize, counted: &mut decode::Seen) {
     let mut outcomes =
         [(Outcome::Allowed, 0), (Outcome::Overage, 0), (Outcome::Denied, 0), (Outcome::Duplicate, 0)];
-    for decision in decisions.iter().filter(|decision| !decision.redelivered) {
+    for decision in decisions {
+        let unheard = counted.first_time(decision.position) && attempts > 1;
+        if decision.redelivered && !unheard {
+            continue;
+        }
         let outcome = decision.verdict.outcome;
         outcomes.iter_mut().filter(|(word, _)| *word == outcome).for_each(|(_, count)| *count += 1);
         if let (Outcome::Denied, Some(reason)) = (outcome, decision.verdict.reason) {
