@@ -129,3 +129,6 @@ pub enum Stopped {
     #[error("stopped while waiting for a store")]
     Aborted,
 }
+
+#[cfg(test)]
+mod tests;
