@@ -1,73 +1,67 @@
-//! Second stage: events are decided in the order they came, and told to the decisions topic.
+//! Second stage: events are decided in the order they came.
 
-use std::sync::Arc;
 use std::time::Instant as Clock;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::retry::patiently;
-use super::{Pipeline, Stopped, decode, messages};
+use super::{Pipeline, Stopped, decode};
 use crate::domain::decision::{Decision, Outcome};
 use crate::domain::event::Arrival;
 use crate::domain::ledger::Effects;
 use crate::domain::period::Instant;
 use crate::domain::ports::{Ledger, Warehouse};
 use crate::domain::record::DeadLetter;
-use crate::kafka::{Batch, Message, Publish, Ticket, dead_letter};
+use crate::kafka::{Batch, Publish, Ticket};
 use crate::metrics;
 
-/// A decided batch on its way to the tables.
+/// A decided batch on its way to Kafka and the tables.
 pub struct Decided {
     /// Holds the floor of its partitions.
     pub ticket: Ticket,
-    /// What is to be written.
+    /// What is to be told and written.
     pub effects: Effects,
-    /// Dead letters to be written.
+    /// Dead letters to be told and written.
     pub dead_letters: Vec<DeadLetter>,
-    /// Ends when Kafka has acknowledged the decisions and dead letters.
-    pub published: JoinHandle<Result<(), Stopped>>,
 }
 
 impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     pub(super) async fn decide_all(
-        self: Arc<Self>,
+        &self,
         mut batches: mpsc::Receiver<Batch>,
         decided: mpsc::Sender<Decided>,
     ) -> Result<(), Stopped> {
-        let mut seen = decode::Seen::default();
+        let (mut rejected, mut counted) = (decode::Seen::default(), decode::Seen::default());
         while let Some(Batch { ticket, records }) = batches.recv().await {
             // 1. Decode. A broken record becomes a dead letter and never stops the others.
-            let decoded = decode::sort(records, &self.rules, &self.topics.events, &mut seen);
+            let decode::Decoded { arrivals, dead_letters } =
+                decode::sort(records, &self.rules, &self.topics.events, &mut rejected);
             // 2. Decide. Redis away: retried here, the consumer pauses behind us, nothing is committed.
-            let effects = self.decide_batch(&decoded.arrivals).await?;
-            count(&effects.decisions);
-            // 3. Tell. It goes on while the next batch is decided; the ticket waits for it in record.
-            let decisions = effects.decisions.iter().map(messages::decision).collect();
-            let bytes_max = self.topics.dead_letter_bytes_max;
-            let letters =
-                decoded.dead_letters.iter().map(|letter| dead_letter::message(letter, bytes_max)).collect();
-            let published = tokio::spawn(Arc::clone(&self).tell(decisions, letters));
-            let dead_letters = decoded.dead_letters;
-            if decided.send(Decided { ticket, effects, dead_letters, published }).await.is_err() {
-                break; // record has stopped and says why
+            let (effects, attempts) = self.decide_batch(&arrivals).await?;
+            count(&effects.decisions, attempts, &mut counted);
+            // 3. Hand on. The ticket goes along, and is finished last.
+            if decided.send(Decided { ticket, effects, dead_letters }).await.is_err() {
+                break; // a later stage has stopped and says why
             }
         }
         Ok(())
     }
 
-    async fn decide_batch(&self, arrivals: &[Arrival]) -> Result<Effects, Stopped> {
+    /// The effects, and how many attempts they took.
+    async fn decide_batch(&self, arrivals: &[Arrival]) -> Result<(Effects, usize), Stopped> {
+        let mut attempts = 0;
         if arrivals.is_empty() {
-            return Ok(Effects::default());
+            return Ok((Effects::default(), attempts));
         }
         let committed = self.committed(arrivals);
         let started = Clock::now();
         let effects = patiently("decide events", self.settings.retry_pause_ms_max, &self.abort, || {
+            attempts += 1;
             self.ledger.decide(arrivals, &committed, now())
         })
         .await?;
         ::metrics::histogram!(metrics::DEBIT).record(started.elapsed().as_secs_f64());
-        Ok(effects)
+        Ok((effects, attempts))
     }
 
     /// What the broker has confirmed of the partitions in this batch.
@@ -79,17 +73,6 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         let offset = |partition| self.offsets.committed_offset(partition).map(|next| (partition, next));
         partitions.into_iter().filter_map(offset).collect()
     }
-
-    async fn tell(self: Arc<Self>, decisions: Vec<Message>, letters: Vec<Message>) -> Result<(), Stopped> {
-        for (topic, messages) in [(&self.topics.decisions, decisions), (&self.topics.dead_letters, letters)] {
-            if messages.is_empty() {
-                continue;
-            }
-            let pause = self.settings.retry_pause_ms_max;
-            patiently("publish", pause, &self.abort, || self.publisher.publish(topic, &messages)).await?;
-        }
-        Ok(())
-    }
 }
 
 /// The wall clock; the domain never asks for it.
@@ -97,11 +80,16 @@ pub fn now() -> Instant {
     Instant::from_timestamp(jiff::Timestamp::now())
 }
 
-/// Counts what was decided here first.
-fn count(decisions: &[Decision]) {
+/// Counts what was decided here first. After a failed attempt a first answer may come as a repeat: an
+/// event counts then, unless this process has counted it.
+fn count(decisions: &[Decision], attempts: usize, counted: &mut decode::Seen) {
     let mut outcomes =
         [(Outcome::Allowed, 0), (Outcome::Overage, 0), (Outcome::Denied, 0), (Outcome::Duplicate, 0)];
-    for decision in decisions.iter().filter(|decision| !decision.redelivered) {
+    for decision in decisions {
+        let unheard = counted.first_time(decision.position) && attempts > 1;
+        if decision.redelivered && !unheard {
+            continue;
+        }
         let outcome = decision.verdict.outcome;
         outcomes.iter_mut().filter(|(word, _)| *word == outcome).for_each(|(_, count)| *count += 1);
         if let (Outcome::Denied, Some(reason)) = (outcome, decision.verdict.reason) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::domain::event::{Arrival, DecodeRules, RawRecord, decode};
+use crate::domain::event::{Arrival, DecodeRules, Position, RawRecord, decode};
 use crate::domain::record::DeadLetter;
 use crate::kafka::Record;
 use crate::metrics;
@@ -33,7 +33,7 @@ pub fn sort(records: Vec<Record>, rules: &DecodeRules, topic: &str, seen: &mut S
                 decoded.arrivals.push(Arrival { event, position, timestamp });
             }
             Err(rejection) => {
-                if seen.first_time(&record) {
+                if seen.first_time(record.position) {
                     ::metrics::counter!(metrics::REJECTED, "reason" => rejection.reason.as_str())
                         .increment(1);
                 }
@@ -54,15 +54,16 @@ pub fn sort(records: Vec<Record>, rules: &DecodeRules, topic: &str, seen: &mut S
     decoded
 }
 
-/// The highest rejected offset of each partition, so that a redelivery is not counted again.
+/// The highest offset of each partition that was counted, so that a redelivery is not counted again.
 #[derive(Debug, Default)]
 pub struct Seen(HashMap<i32, i64>);
 
 impl Seen {
-    fn first_time(&mut self, record: &Record) -> bool {
-        let highest = self.0.entry(record.position.partition).or_insert(-1);
-        let first = record.position.offset > *highest;
-        *highest = record.position.offset.max(*highest);
+    /// Whether nothing as high was asked about before; asked in the order of offsets.
+    pub fn first_time(&mut self, position: Position) -> bool {
+        let highest = self.0.entry(position.partition).or_insert(-1);
+        let first = position.offset > *highest;
+        *highest = position.offset.max(*highest);
         first
     }
 }

@@ -1,13 +1,14 @@
 //! One event's way, written in the order it runs:
 //!
 //! ```text
-//! batch ──> decode ──events──> decide ──decisions──> record ──> finish the ticket
-//!             │ rejected          │                    │ usage_events, then rollups and balances
-//!             └──> dead letters   └──> decisions topic └ retried until it is written
+//! batch ──> decode ──events──> decide ──decisions──> tell ──acknowledged──> record ──> finish the ticket
+//!             │ rejected                               │ decisions topic      │ usage_events, then rollups
+//!             └────────────────────────────────────────┘ and dead letters     └ and balances, until written
 //! ```
 //!
 //! Two rhythms: [`decide`] works on small batches, for limits must be fresh; [`record`] on large ones,
-//! for ClickHouse wants few big inserts. While one flush is recorded the next batches are decided.
+//! for ClickHouse wants few big inserts. While one flush is recorded the next batches are decided and
+//! told.
 //! A ticket is finished when its decisions and dead letters are acknowledged and its rows written,
 //! never before, and nothing else commits an offset. What this room does not know: which stores
 //! stand behind [`Ledger`], [`Warehouse`] and [`Publish`].
@@ -19,12 +20,16 @@ pub mod messages;
 pub mod record;
 pub mod relay;
 pub mod retry;
+pub mod tell;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::domain::event::DecodeRules;
 use crate::domain::ports::{Ledger, Warehouse};
@@ -38,8 +43,9 @@ pub struct Settings {
     pub record_rows_max: usize,
     /// ... or when the oldest has waited so long, in milliseconds.
     pub record_interval_ms: u64,
-    /// Decided batches that may wait for the flush before deciding pauses.
-    pub record_batches_waiting_max: usize,
+    /// Decided batches that may wait for Kafka's acknowledgement, and as many for the flush, before
+    /// deciding pauses.
+    pub record_batches_waiting_max: NonZeroUsize,
     /// Longest pause between two attempts at a store that is away, in milliseconds.
     pub retry_pause_ms_max: u64,
     /// How often what a crash left of the ledger is looked for, in milliseconds.
@@ -87,12 +93,30 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     /// Runs until the batches end; everything that was taken is then written. Errors: a store
     /// refused for good, or `abort` was cancelled while one was away; nothing of that is committed.
     pub async fn run(self: Arc<Self>, batches: mpsc::Receiver<Batch>) -> Result<(), Stopped> {
-        let (decided, waiting) = mpsc::channel(self.settings.record_batches_waiting_max);
-        let deciding = tokio::spawn(Arc::clone(&self).decide_all(batches, decided));
-        let recording = self.record_all(waiting).await;
-        let deciding = deciding.await.unwrap_or_else(|fault| Err(Stopped::Failed(fault.to_string())));
-        deciding.and(recording)
+        let waiting_max = self.settings.record_batches_waiting_max.get();
+        let (decided, waiting) = mpsc::channel(waiting_max);
+        let (told, acknowledged) = mpsc::channel(waiting_max);
+        let (decider, teller) = (Arc::clone(&self), Arc::clone(&self));
+        let deciding = stage(async move { decider.decide_all(batches, decided).await });
+        let telling = stage(async move { teller.tell_all(waiting, told).await });
+        // The last first: a stage ends when the one before has, or for a reason of its own. Then the
+        // stages before are dropped, which ends them wherever they wait.
+        self.record_all(acknowledged).await?;
+        telling.await.unwrap_or_else(panicked)?;
+        deciding.await.unwrap_or_else(panicked)
     }
+}
+
+/// A stage on its own task, for as long as the handle lives.
+fn stage<F>(work: F) -> AbortOnDropHandle<Result<(), Stopped>>
+where
+    F: Future<Output = Result<(), Stopped>> + Send + 'static,
+{
+    AbortOnDropHandle::new(tokio::spawn(work))
+}
+
+fn panicked(fault: JoinError) -> Result<(), Stopped> {
+    Err(Stopped::Failed(fault.to_string()))
 }
 
 /// Why the pipeline ended before its input did.
@@ -105,3 +129,6 @@ pub enum Stopped {
     #[error("stopped while waiting for a store")]
     Aborted,
 }
+
+#[cfg(test)]
+mod tests;

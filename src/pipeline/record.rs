@@ -1,4 +1,4 @@
-//! Last stage: decided batches are gathered into large flushes, written, and their tickets finished.
+//! Last stage: batches that were told are gathered into large flushes, written, and their tickets finished.
 
 use std::hash::Hash;
 use std::time::Duration;
@@ -34,36 +34,41 @@ impl Flush {
 }
 
 impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
-    pub(super) async fn record_all(&self, mut decided: mpsc::Receiver<Decided>) -> Result<(), Stopped> {
+    pub(super) async fn record_all(&self, mut told: mpsc::Receiver<Decided>) -> Result<(), Stopped> {
         let mut gauges = PoolGauges::new(self.settings.gauge_workspaces_max);
-        while let Some(first) = decided.recv().await {
-            let flush = self.gather(first, &mut decided).await;
+        while let Some(first) = told.recv().await {
+            let flush = self.gather(first, &mut told).await;
             self.record(flush, &mut gauges).await?;
         }
         Ok(())
     }
 
     /// Waits for more until the flush is large or old enough, or is wanted now.
-    async fn gather(&self, first: Decided, decided: &mut mpsc::Receiver<Decided>) -> Flush {
+    async fn gather(&self, first: Decided, told: &mut mpsc::Receiver<Decided>) -> Flush {
         let due = Clock::now() + Duration::from_millis(self.settings.record_interval_ms);
         let mut flush = Flush::default();
         flush.add(first);
         while flush.rows < self.settings.record_rows_max {
-            let next = tokio::select! {
-                next = timeout_at(due, decided.recv()) => next,
-                () = self.flush.notified() => break,
-            };
-            match next {
-                Ok(Some(batch)) => flush.add(batch),
-                Ok(None) | Err(_) => break,
+            tokio::select! {
+                next = timeout_at(due, told.recv()) => match next {
+                    Ok(Some(batch)) => flush.add(batch),
+                    Ok(None) | Err(_) => break,
+                },
+                // One that was wanted before anything waited makes this flush small, and no more.
+                () = self.flush.notified() => {
+                    while let Ok(batch) = told.try_recv() {
+                        flush.add(batch);
+                    }
+                    break;
+                }
             }
         }
         flush
     }
 
     async fn record(&self, flush: Flush, gauges: &mut PoolGauges) -> Result<(), Stopped> {
-        // 1. Gather the rows: of each absolute the newest version only.
-        let (mut rows, tickets, arrived) = self.rows(flush).await?;
+        // 1. Gather the rows. Kafka has acknowledged their decisions, so that they may be committed.
+        let (mut rows, tickets, arrived) = rows(flush);
         // 2. Write them. ClickHouse away: retried here with the same rows, deciding pauses behind us.
         patiently("record", self.settings.retry_pause_ms_max, &self.abort, || self.warehouse.record(&rows))
             .await?;
@@ -79,30 +84,29 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         gauges.show(&std::mem::take(&mut rows.pools));
         Ok(())
     }
+}
 
-    async fn rows(&self, flush: Flush) -> Result<(Rows, Vec<Ticket>, Vec<Instant>), Stopped> {
-        let mut rows = Rows::default();
-        let (mut tickets, mut arrived) = (Vec::new(), Vec::new());
-        let mut rollups = HashMap::new();
-        let mut balances = HashMap::new();
-        let mut pools = HashMap::new();
-        for batch in flush.batches {
-            // What Kafka has not acknowledged is not committed either.
-            batch.published.await.unwrap_or_else(|fault| Err(Stopped::Failed(fault.to_string())))?;
-            tickets.push(batch.ticket);
-            arrived.extend(batch.effects.decisions.iter().filter(|d| !d.redelivered).map(|d| d.arrived_at));
-            let kept = |decision: &Decision| decision.verdict.outcome != Outcome::Duplicate;
-            rows.events.extend(batch.effects.decisions.into_iter().filter(kept));
-            rows.dead_letters.extend(batch.dead_letters);
-            newest(&mut rollups, batch.effects.rollups, rollup_key, |rollup| rollup.version);
-            newest(&mut balances, batch.effects.balances, balance_key, |balance| balance.version);
-            newest(&mut pools, batch.effects.pools, pool_key, |pool| pool.version);
-        }
-        rows.rollups = rollups.into_values().collect();
-        rows.balances = balances.into_values().collect();
-        rows.pools = pools.into_values().collect();
-        Ok((rows, tickets, arrived))
+/// The rows of a flush: of each absolute the newest version only.
+fn rows(flush: Flush) -> (Rows, Vec<Ticket>, Vec<Instant>) {
+    let mut rows = Rows::default();
+    let (mut tickets, mut arrived) = (Vec::new(), Vec::new());
+    let mut rollups = HashMap::new();
+    let mut balances = HashMap::new();
+    let mut pools = HashMap::new();
+    for batch in flush.batches {
+        tickets.push(batch.ticket);
+        arrived.extend(batch.effects.decisions.iter().filter(|d| !d.redelivered).map(|d| d.arrived_at));
+        let kept = |decision: &Decision| decision.verdict.outcome != Outcome::Duplicate;
+        rows.events.extend(batch.effects.decisions.into_iter().filter(kept));
+        rows.dead_letters.extend(batch.dead_letters);
+        newest(&mut rollups, batch.effects.rollups, rollup_key, |rollup| rollup.version);
+        newest(&mut balances, batch.effects.balances, balance_key, |balance| balance.version);
+        newest(&mut pools, batch.effects.pools, pool_key, |pool| pool.version);
     }
+    rows.rollups = rollups.into_values().collect();
+    rows.balances = balances.into_values().collect();
+    rows.pools = pools.into_values().collect();
+    (rows, tickets, arrived)
 }
 
 fn rollup_key(rollup: &Rollup) -> impl Hash + Eq + use<> {

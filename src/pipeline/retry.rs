@@ -1,5 +1,6 @@
 //! Patience: a call is repeated while its fault may pass, with growing pauses, until it succeeds,
-//! fails for good, or the process stops. Each attempt's fault is logged here, and nowhere else.
+//! fails for good, or the process stops, which does not wait for an answer. Each attempt's fault is
+//! logged here, and nowhere else.
 
 use std::time::Duration;
 
@@ -20,7 +21,13 @@ pub async fn patiently<T, E: Fault, F: Future<Output = Result<T, E>>>(
 ) -> Result<T, Stopped> {
     let mut pause_ms = PAUSE_MS_MIN;
     loop {
-        let fault = match call().await {
+        // A call that is dropped half way is as one whose answer was lost: all of them may be repeated.
+        let outcome = tokio::select! {
+            biased;
+            () = abort.cancelled() => return Err(Stopped::Aborted),
+            outcome = call() => outcome,
+        };
+        let fault = match outcome {
             Ok(value) => return Ok(value),
             Err(fault) => fault,
         };
@@ -33,6 +40,6 @@ pub async fn patiently<T, E: Fault, F: Future<Output = Result<T, E>>>(
             () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
             () = abort.cancelled() => return Err(Stopped::Aborted),
         }
-        pause_ms = (pause_ms * 2).min(pause_ms_max);
+        pause_ms = (pause_ms * 2).min(pause_ms_max.max(PAUSE_MS_MIN));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError as DriverError, KafkaResult};
@@ -12,6 +12,9 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use super::Flush;
 use super::watch::{Lag, Statistics};
 use crate::kafka::Offsets;
+
+/// How often a flush is asked for while partitions wait to leave.
+const FLUSH_AGAIN: Duration = Duration::from_millis(50);
 
 /// Shared by the driver's callbacks and the loop, both on the same thread.
 pub(super) struct Context {
@@ -32,10 +35,19 @@ pub(super) struct Context {
 impl Context {
     /// Waits for what is under way in these partitions; logs when it does not end in time.
     pub(super) fn drain(&self, partitions: &[i32], deadline: Duration) {
-        (self.flush)();
-        if !self.offsets.wait_idle(partitions, deadline) {
-            tracing::warn!(?partitions, "batches still under way at the deadline, they will be redelivered");
+        let end = Instant::now() + deadline;
+        loop {
+            // Asked for again and again: what is being decided now needs a flush after this one.
+            (self.flush)();
+            let left = end.saturating_duration_since(Instant::now());
+            if self.offsets.wait_idle(partitions, left.min(FLUSH_AGAIN)) {
+                return;
+            }
+            if left.is_zero() {
+                break;
+            }
         }
+        tracing::warn!(?partitions, "batches still under way at the deadline, they will be redelivered");
     }
 
     /// Commits what is finished; an asynchronous commit is confirmed by the callback. A failure is a
@@ -117,4 +129,38 @@ impl ConsumerContext for Context {
 
 fn numbers(list: &TopicPartitionList) -> Vec<i32> {
     list.elements().iter().map(|element| element.partition()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(flush: Flush) -> Context {
+        Context {
+            topic: "events".to_owned(),
+            offsets: Arc::default(),
+            flush,
+            revoke_deadline: Duration::ZERO,
+            closing: AtomicBool::new(false),
+            rebalanced: AtomicBool::new(false),
+            revoked: Mutex::default(),
+            lag: Mutex::default(),
+        }
+    }
+
+    #[test]
+    fn a_flush_is_asked_for_until_nothing_is_under_way() {
+        let flushes = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&flushes);
+        let context = context(Arc::new(move || *count.lock().unwrap() += 1));
+        context.offsets.assign(&[0]);
+        let ticket = context.offsets.begin(&[(0, 9)]);
+        context.drain(&[0], 3 * FLUSH_AGAIN);
+        assert!(*flushes.lock().unwrap() >= 3);
+
+        context.offsets.finish(ticket);
+        let started = Instant::now();
+        context.drain(&[0], Duration::from_secs(60));
+        assert!(started.elapsed() < Duration::from_secs(30), "nothing is under way");
+    }
 }
