@@ -121,13 +121,17 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> anyhow::
     shutdown.cancel();
     let deadline = Duration::from_millis(settings.kafka.consumer.close_deadline_ms);
     let left = if outcome.is_ok() { input.join(deadline + DRAIN_DEADLINE).await } else { Ok(()) };
-    if tokio::time::timeout(DRAIN_DEADLINE, &mut pipeline).await.is_err() {
-        abort.cancel(); // a store is away: nothing of it was committed, the next owner replays it
-    }
+    let drained = match tokio::time::timeout(DRAIN_DEADLINE, &mut pipeline).await {
+        Ok(ended) => ended?.map_err(anyhow::Error::from),
+        Err(_) => {
+            abort.cancel(); // a store is away: nothing of it was committed, the next owner replays it
+            Ok(())
+        }
+    };
     relay_stop.cancel();
     relaying.await?;
     page.abort();
-    outcome.and(left.map_err(anyhow::Error::from))
+    outcome.and(left.map_err(anyhow::Error::from)).and(drained)
 }
 
 fn topic_names(settings: &kafka::Settings) -> Topics {

@@ -13,10 +13,11 @@
 //! 3. [`pipeline::decide`]: [`redis::RedisLedger`] places the events (which workspace follows which
 //!    [`domain::calendar::Calendar`]) and sends each shard's part as one call of
 //!    `redis/scripts/decide.lua`: fence, duplicate marks, every rule, the debit, all or nothing.
-//!    The decisions go to their topic at once.
-//! 4. [`pipeline::record`]: decided batches are gathered into a large flush;
+//! 4. [`pipeline::tell`]: decisions and dead letters go to their topics, in order, while the next
+//!    batch is decided.
+//! 5. [`pipeline::record`]: decided batches are gathered into a large flush;
 //!    [`clickhouse::Store::record`] writes `usage_events` first, then the absolutes.
-//! 5. [`kafka::Offsets::finish`]: when Kafka has acknowledged the decisions and ClickHouse the rows,
+//! 6. [`kafka::Offsets::finish`]: when Kafka has acknowledged the decisions and ClickHouse the rows,
 //!    the ticket is finished, and the consumer thread commits the low-water mark.
 //!
 //! ## One change's way
