@@ -3,7 +3,7 @@
 include deploy/local/stack.mk
 
 CARGO ?= cargo
-TOLLGATE := target/debug/tollgate
+TOLLGATE := $(or $(CARGO_TARGET_DIR),target)/debug/tollgate
 
 .PHONY: help demo test lint measure
 

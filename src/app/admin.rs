@@ -1,8 +1,6 @@
 //! An administrator's change, from the ledger in Redis to the tables. The command line calls it, and
 //! so will every other way in.
 
-use anyhow::Context;
-
 use super::Stores;
 use crate::clickhouse::Store;
 use crate::config::Settings;
@@ -11,7 +9,7 @@ use crate::domain::ledger::{Change, Refusal};
 use crate::domain::record::Rows;
 use crate::kafka::Producer;
 use crate::pipeline::decide::now;
-use crate::pipeline::relay::Relay;
+use crate::pipeline::relay::{Relay, RelayError};
 use crate::redis::{Author, Changed, RedisLedger};
 
 /// Makes changes and sees them through.
@@ -27,9 +25,9 @@ impl Administration {
         Self { stores, relay }
     }
 
-    /// Makes one change. The inner error is a refusal: nothing happened. An outer error after the
-    /// change was made (Kafka or ClickHouse away) leaves its entry in the outbox, and the service
-    /// relays it when it can.
+    /// Makes one change. The inner error is a refusal: nothing happened. An outer error that says so
+    /// (Kafka away) leaves the change made and its entry in the outbox, and the service relays it
+    /// when it can. ClickHouse away is logged and no error.
     pub async fn change(
         &self,
         workspace: &WorkspaceId,
@@ -42,13 +40,25 @@ impl Administration {
             Err(refusal) => return Ok(Err(refusal)),
         };
         // 2. Kafka has the entry before anybody is told that it is done.
-        let relayed = self.relay.relay(changed.shard).await;
-        let relayed = relayed.map_err(|fault| anyhow::anyhow!("{fault}"));
-        relayed.context("the change is made, but not yet in the ledger topic")?;
+        match self.relay.relay_now(changed.shard).await {
+            Ok(()) => {}
+            Err(RelayError::InKafka(fault)) => later(&fault.to_string()),
+            Err(RelayError::Waiting(fault)) => {
+                let made = "the change is made, do not repeat it; the service puts it into the ledger topic";
+                return Err(anyhow::anyhow!("{fault}").context(made));
+            }
+        }
         // 3. The tables show the accounts as they stand now.
         let (balances, pools) = (changed.effects.balances.clone(), changed.effects.pools.clone());
         let rows = Rows { balances, pools, ..Rows::default() };
-        self.stores.tables.record(&rows).await.context("the change is made, but not yet in the tables")?;
+        if let Err(fault) = self.stores.tables.record(&rows).await {
+            later(&fault.to_string());
+        }
         Ok(Ok(changed))
     }
+}
+
+/// The change is made and in the ledger; the tables show it with the next event of its accounts.
+fn later(fault: &str) {
+    tracing::error!(fault, "the change is made; the tables do not show it yet");
 }

@@ -1,12 +1,14 @@
 //! A workspace as a person reads it, and as a script does.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
 use crate::domain::book::{Book, Workspace};
 use crate::domain::period::{Period, PeriodName};
-use crate::domain::{Credits, UserId, WorkspaceId};
+use crate::domain::{Credits, FeatureId, UserId, WorkspaceId};
 use crate::pipeline::decide::now;
 use crate::redis::RedisLedger;
 
@@ -16,13 +18,17 @@ pub async fn workspace(ledger: &RedisLedger, id: &WorkspaceId, json: bool) -> an
     let state =
         state.with_context(|| format!("workspace {id} was never seen: set a plan or publish an event"))?;
     let period = state.calendar.period_of(now());
-    let book = ledger.book(id, period.name).await?;
+    let mut book = ledger.book(id, period.name).await?;
+    if period.planned && !book.opened {
+        book = state.opened(book); // as the first event would find it; reading opens nothing
+    }
     if json {
         println!("{:#}", as_json(id, &state, &period, &book));
         return Ok(());
     }
     print_pool(id, &period, &book);
     print_users(&state, &book);
+    print_teams(&state, &book);
     print_features(&state, &book);
     Ok(())
 }
@@ -91,10 +97,30 @@ fn print_users(state: &Workspace, book: &Book) {
     );
 }
 
+fn print_teams(state: &Workspace, book: &Book) {
+    if state.teams.is_empty() {
+        return;
+    }
+    let rows = state.teams.iter().map(|(id, team)| {
+        let account = book.teams.get(id).copied().unwrap_or_default();
+        let default = team.default_user_limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string());
+        let numbers = [team.monthly_reserve, account.credited, account.used, account.remaining()];
+        let numbers = numbers.iter().map(ToString::to_string);
+        [id.to_string(), default].into_iter().chain(numbers).collect()
+    });
+    let header = ["team", "default limit", "monthly reserve", "credited", "used", "remaining"];
+    println!("{}\n", table(&header, rows.collect()));
+}
+
+/// Features that were used or have a limit.
+fn features<'a>(state: &'a Workspace, book: &'a Book) -> BTreeSet<&'a FeatureId> {
+    book.features.keys().chain(state.features.keys()).collect()
+}
+
 fn print_features(state: &Workspace, book: &Book) {
-    let rows = book.features.iter().map(|(id, feature)| {
+    let rows = features(state, book).into_iter().map(|id| {
         let limit = state.features.get(id).map_or_else(|| "-".to_owned(), ToString::to_string);
-        vec![id.to_string(), limit, feature.spent.to_string()]
+        vec![id.to_string(), limit, book.features.get(id).copied().unwrap_or_default().spent.to_string()]
     });
     println!("{}", table(&["feature", "limit", "spent"], rows.collect()));
 }
@@ -109,13 +135,27 @@ fn as_json(id: &WorkspaceId, state: &Workspace, period: &Period, book: &Book) ->
                 "limit": state.effective_limit(user_id, user.granted), "granted": user.granted,
                 "allocation": user.account.remaining(), "used": user.spent, "held": user.holding,
                 "remaining": left(state, book, user_id),
+                "suspended": state.users.get(user_id).is_some_and(|settings| settings.suspended),
             })
         })
         .collect();
-    let features: Vec<Value> = book
-        .features
+    let features: Vec<Value> = features(state, book)
+        .into_iter()
+        .map(|id| {
+            let sums = book.features.get(id).copied().unwrap_or_default();
+            json!({ "feature": id, "limit": state.features.get(id), "used": sums.spent })
+        })
+        .collect();
+    let teams: Vec<Value> = state
+        .teams
         .iter()
-        .map(|(feature, sums)| json!({ "feature": feature, "limit": state.features.get(feature), "used": sums.spent }))
+        .map(|(id, team)| {
+            let account = book.teams.get(id).copied().unwrap_or_default();
+            json!({
+                "team": id, "monthly_reserve": team.monthly_reserve, "default_user_limit": team.default_user_limit,
+                "credited": account.credited, "used": account.used, "remaining": account.remaining(),
+            })
+        })
         .collect();
     json!({
         "workspace": id,
@@ -123,6 +163,11 @@ fn as_json(id: &WorkspaceId, state: &Workspace, period: &Period, book: &Book) ->
         "resets_at": period.end,
         "total": book.total, "used": book.used, "held": book.held, "overage": book.overage,
         "remaining": book.total - book.used - book.held, "pool_remaining": book.pool.remaining(),
-        "users": users, "features": features,
+        "plan": {
+            "monthly_credits": state.monthly_credits, "enforcement": state.enforcement,
+            "timezone": state.calendar.timezone(), "anchor_day": state.calendar.anchor_day(),
+            "default_user_limit": state.default_user_limit,
+        },
+        "users": users, "teams": teams, "features": features,
     })
 }

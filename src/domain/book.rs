@@ -168,6 +168,20 @@ impl Workspace {
         }
     }
 
+    /// The books of a period as its first touch opens them: the plan enters the pool, then standing
+    /// reserves leave it in order; the first that does not fit gets what is left.
+    pub fn opened(&self, mut book: Book) -> Book {
+        book.opened = true;
+        book.total = self.monthly_credits;
+        book.pool.credited = self.monthly_credits;
+        for (team, settings) in &self.teams {
+            let moved = settings.monthly_reserve.min(book.pool.remaining());
+            book.pool.transferred_out += moved;
+            book.teams.entry(team.clone()).or_default().credited += moved;
+        }
+        book
+    }
+
     /// The limit in force: the base and what was granted in the period.
     pub fn effective_limit(&self, user: &UserId, granted: Credits) -> Option<Credits> {
         self.base_limit(user).map(|base| (base + granted).min(Credits::TOTAL_MAX))

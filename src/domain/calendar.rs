@@ -139,7 +139,14 @@ impl Calendar {
         let tz = self.zones.get(index).cloned().unwrap_or(TimeZone::UTC);
         let date = at.timestamp().to_zoned(tz.clone()).date();
         let next = date.tomorrow().unwrap_or(date);
-        DaySpan { day: Day::of(date), start: first_instant(&tz, date), end: first_instant(&tz, next) }
+        let (mut start, mut end) = (first_instant(&tz, date), first_instant(&tz, next));
+        if let Some(rule) = self.rules.get(index).filter(|rule| rule.from <= at.micros()) {
+            start = start.max(Instant::from_micros(rule.from));
+        }
+        if let Some(rule) = self.rules.iter().find(|rule| rule.from > at.micros()) {
+            end = end.min(Instant::from_micros(rule.from)); // from there on another zone counts
+        }
+        DaySpan { day: Day::of(date), start, end }
     }
 
     fn rule_index(&self, at: Instant) -> Option<usize> {

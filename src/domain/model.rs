@@ -10,7 +10,6 @@ use super::WorkspaceId;
 use super::book::{Book, Workspace};
 use super::decision::{Drawn, Outcome, Verdict};
 use super::event::{Arrival, UsageEvent};
-use super::ledger::Account;
 use super::period::{Instant, Period};
 
 pub use debit::debit;
@@ -100,23 +99,15 @@ impl Tenant {
         false
     }
 
-    /// Opens a period at its first touch: the plan enters the pool, then standing reserves leave it
-    /// in order; the first that does not fit gets what is left.
-    fn open(&mut self, period: &Period) -> bool {
+    /// Opens a planned period at its first touch.
+    fn open(&mut self, period: &Period) {
         let book = self.state.books.entry(period.name).or_default();
-        if !period.planned || book.opened {
-            return false;
+        if period.planned && !book.opened {
+            let closed = std::mem::take(book);
+            let opened = self.state.opened(closed);
+            self.state.books.insert(period.name, opened);
+            self.state.ledger_sequence += 1;
         }
-        self.state.ledger_sequence += 1;
-        book.opened = true;
-        book.total = self.state.monthly_credits;
-        book.pool.credited = self.state.monthly_credits;
-        for (team, settings) in &self.state.teams {
-            let moved = settings.monthly_reserve.min(book.pool.remaining());
-            book.pool.transferred_out += moved;
-            book.account(&Account::Team(team.clone())).credited += moved;
-        }
-        true
     }
 
     fn book(&mut self, period: &Period) -> &mut Book {

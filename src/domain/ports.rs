@@ -49,6 +49,12 @@ pub trait Outbox: Send + Sync + 'static {
     /// How many outboxes there are.
     fn shards(&self) -> u16;
 
+    /// Takes the right to relay a shard, for a bounded time; false when another process has it.
+    fn claim(&self, shard: u16) -> impl Future<Output = Result<bool, Self::Error>> + Send;
+
+    /// Gives the right back, if it is still ours.
+    fn release(&self, shard: u16) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
     /// The oldest entries of an outbox, in order.
     fn pending(
         &self,

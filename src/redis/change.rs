@@ -222,17 +222,17 @@ fn read_effects(
     let mut effects = Effects::default();
     if input.array()? > 0 {
         let (own, whole) = (input.ints()?, input.ints()?);
-        effects.balances.extend(told.balance(Account::Pool, own, 0, -1));
+        effects.balances.push(told.balance(Account::Pool, own, 0, -1));
         effects.pools.push(told.pool(own, whole));
     }
     for _ in 0..input.array()? / 5 {
         let team = TeamId::parse(input.text()?).map_err(|fault| Malformed(fault.to_string()))?;
-        effects.balances.extend(told.balance(Account::Team(team), input.ints()?, 0, -1));
+        effects.balances.push(told.balance(Account::Team(team), input.ints()?, 0, -1));
     }
     for _ in 0..input.array()? / 7 {
         let user = UserId::parse(input.text()?).map_err(|fault| Malformed(fault.to_string()))?;
         let (sums, [spent, limit]) = (input.ints()?, input.ints()?);
-        effects.balances.extend(told.balance(Account::User(user), sums, spent, limit));
+        effects.balances.push(told.balance(Account::User(user), sums, spent, limit));
     }
     Ok(effects)
 }

@@ -42,6 +42,11 @@ impl Keys {
         self.prefix(shard) + "outbox"
     }
 
+    /// Who relays the outbox of a shard at the moment.
+    pub fn relay(&self, shard: u16) -> String {
+        self.prefix(shard) + "relay"
+    }
+
     /// Settings of a workspace.
     pub fn settings(&self, workspace: &WorkspaceId) -> String {
         format!("{}w:{workspace}", self.prefix(self.shard_of(workspace)))

@@ -1,5 +1,7 @@
 //! [`RedisLedger`]: decides batches of events, one call a shard at a time and all shards at once.
 
+use std::hash::BuildHasher;
+
 use ::redis::Script;
 use futures::future::join_all;
 use hashbrown::HashMap;
@@ -26,6 +28,9 @@ pub struct RedisLedger {
     pub(super) keys: Keys,
     pub(super) link: Link,
     pub(super) change: Script,
+    pub(super) release: Script,
+    /// Tells this process from the others that relay.
+    pub(super) token: String,
     decide: Script,
     dedupe: Dedupe,
     /// Events and distinct users of one call, at most.
@@ -44,6 +49,8 @@ impl RedisLedger {
             decide: Script::new(
                 &[library, include_str!("scripts/marks.lua"), include_str!("scripts/decide.lua")].concat(),
             ),
+            release: Script::new(super::outbox::RELEASE),
+            token: format!("{}-{:x}", std::process::id(), HashMap::<(), ()>::new().hasher().hash_one(0)),
             change: Script::new(&[library, include_str!("scripts/change.lua")].concat()),
             dedupe,
             call_bounds: (settings.call_events_max.max(1), settings.call_users_max.max(1)),
@@ -55,6 +62,14 @@ impl RedisLedger {
     /// Whether Redis answers.
     pub async fn ping(&self) -> Result<(), RedisError> {
         self.link.query::<String>(&::redis::cmd("PING")).await.map(drop)
+    }
+
+    /// Whether it is one that the scripts run on. Errors: [`RedisError::TooOld`].
+    pub async fn check(&self) -> Result<(), RedisError> {
+        let info: String = self.link.query(::redis::cmd("INFO").arg("server")).await?;
+        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or_default();
+        let major: u32 = version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
+        if major < 7 { Err(RedisError::TooOld(version.to_owned())) } else { Ok(()) }
     }
 }
 

@@ -4,10 +4,13 @@
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client, Script};
+use ::redis::{AsyncConnectionConfig, Client, ErrorKind, Script, ServerErrorKind};
 use tokio::sync::Mutex;
 
 use super::{RedisError, Settings};
+
+/// How often a script that Redis forgets at once is sent again.
+const SENDINGS_MAX: usize = 3;
 
 /// A client and its one live connection.
 pub struct Link {
@@ -45,7 +48,14 @@ impl Link {
     /// Runs a script on one key with one packed argument. An error may come after the script ran.
     pub async fn run(&self, script: &Script, key: &str, argument: &[u8]) -> Result<Vec<u8>, RedisError> {
         let mut connection = self.connection().await?;
-        let reply = script.key(key).arg(argument).invoke_async(&mut connection).await;
+        let mut reply = script.key(key).arg(argument).invoke_async(&mut connection).await;
+        // The driver sends a script that Redis does not know; one that is forgotten in between is sent again.
+        for _ in 0..SENDINGS_MAX {
+            if !matches!(&reply, Err(fault) if fault.kind() == ErrorKind::Server(ServerErrorKind::NoScript)) {
+                break;
+            }
+            reply = script.key(key).arg(argument).invoke_async(&mut connection).await;
+        }
         self.checked(reply).await
     }
 

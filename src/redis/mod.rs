@@ -67,6 +67,9 @@ pub enum RedisError {
         "the state of workspace {0} in redis is missing or stale: it must be rebuilt before anything is decided"
     )]
     NeedsRebuild(String),
+    /// The scripts use commands of Redis 7.
+    #[error("redis {0} is too old: version 7.0 or newer is needed")]
+    TooOld(String),
     /// A stored calendar that cannot be read.
     #[error("workspace {0}: {1}")]
     Calendar(String, crate::domain::calendar::CalendarError),
@@ -82,7 +85,7 @@ impl Fault for RedisError {
                 !matches!(fault.kind(), ::redis::ErrorKind::Server(::redis::ServerErrorKind::ResponseError))
             }
             Self::NeedsRebuild(_) | Self::Contended(_) => true,
-            Self::Malformed(_) | Self::Calendar(..) => false,
+            Self::Malformed(_) | Self::Calendar(..) | Self::TooOld(_) => false,
         }
     }
 }

@@ -10,11 +10,28 @@ use crate::domain::period::{Day, Instant};
 use crate::domain::ports::Outbox;
 use crate::domain::{Credits, WorkspaceId};
 
+/// How long a process that died keeps others from relaying its shard, in milliseconds.
+const CLAIM_MS: u64 = 10_000;
+
+/// Deletes the claim if it is still that of the caller.
+pub(super) const RELEASE: &str =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return ''";
+
 impl Outbox for RedisLedger {
     type Error = RedisError;
 
     fn shards(&self) -> u16 {
         self.keys.shards()
+    }
+
+    async fn claim(&self, shard: u16) -> Result<bool, RedisError> {
+        let mut command = ::redis::cmd("SET");
+        command.arg(self.keys.relay(shard)).arg(&self.token).arg("NX").arg("PX").arg(CLAIM_MS);
+        Ok(self.link.query::<Option<String>>(&command).await?.is_some())
+    }
+
+    async fn release(&self, shard: u16) -> Result<(), RedisError> {
+        self.link.run(&self.release, &self.keys.relay(shard), self.token.as_bytes()).await.map(drop)
     }
 
     async fn pending(&self, shard: u16, max: usize) -> Result<Vec<Pending>, RedisError> {

@@ -111,19 +111,19 @@ fn read_accounts(
     for told in &told[..input.array()?] {
         if input.array()? > 0 {
             let (own, whole) = (input.ints()?, input.ints()?);
-            done.balances.extend(told.balance(Account::Pool, own, 0, -1));
+            done.balances.push(told.balance(Account::Pool, own, 0, -1));
             done.pools.push(told.pool(own, whole));
         }
     }
     for _ in 0..input.array()? / 6 {
         let group = place(input.int()?)?;
         let team = Account::Team(id(TeamId::parse(input.text()?))?);
-        done.balances.extend(told[group].balance(team, input.ints()?, 0, -1));
+        done.balances.push(told[group].balance(team, input.ints()?, 0, -1));
     }
     for _ in 0..input.array()? / 7 {
         let (group, user) = request.users[place(input.int()?)?];
         let (sums, [spent, limit]) = (input.ints()?, input.ints()?);
-        done.balances.extend(told[group].balance(Account::User(user.clone()), sums, spent, limit));
+        done.balances.push(told[group].balance(Account::User(user.clone()), sums, spent, limit));
     }
     Ok(())
 }

@@ -106,25 +106,32 @@ impl<'a> Request<'a> {
                 Some(first) => *first,
                 None => known.entry_ref(&event.workspace).or_default().place(event),
             };
-            let placed = request.index(event, period, &mut places);
+            let Some(placed) = request.index(event, period, &mut places) else { break };
             request.placed.push((placed.0, placed.1, placed.2, day));
         }
         request.arrivals = &arrivals[..request.placed.len()];
         request
     }
 
+    /// The places of an event in the lists. None when a group of the call has the same books under
+    /// another period (a month without a plan may share its name with the first planned one): the
+    /// call ends before the event, for two copies of the same books would overwrite each other.
     fn index(
         &mut self,
         event: &'a UsageEvent,
         period: Period,
         places: &mut Places<'a>,
-    ) -> (usize, usize, usize) {
+    ) -> Option<(usize, usize, usize)> {
         let workspace = index(&mut places.workspaces, &event.workspace, &mut self.workspaces, |id| id);
-        let key = (workspace, period.name, period.planned);
+        let key = (workspace, period.name);
         let group = index(&mut places.groups, key, &mut self.groups, |_| (workspace, period));
+        let there = &self.groups[group].1;
+        if (there.planned, there.end) != (period.planned, period.end) {
+            return None;
+        }
         let user = index(&mut places.users, (group, &event.user), &mut self.users, |key| key);
         let feature = index(&mut places.features, (group, &event.feature), &mut self.features, |key| key);
-        (group, user, feature)
+        Some((group, user, feature))
     }
 
     /// The argument of the script.
@@ -217,7 +224,7 @@ fn scatter(number: i64) -> i64 {
 #[derive(Default)]
 struct Places<'a> {
     workspaces: HashMap<&'a WorkspaceId, usize>,
-    groups: HashMap<(usize, Day, bool), usize>,
+    groups: HashMap<(usize, Day), usize>,
     users: HashMap<(usize, &'a UserId), usize>,
     features: HashMap<(usize, &'a FeatureId), usize>,
 }

@@ -18,14 +18,10 @@ pub struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// A row of `account_balances`: for the pool, for every account that was ever credited, and for
-    /// every user with a limit. `sums` are credited, transferred out, used and held.
-    pub fn balance(&self, account: Account, sums: [i64; 4], spent: i64, limit: i64) -> Option<Balance> {
-        if sums[0] == 0 && limit < 0 && account != Account::Pool {
-            return None;
-        }
+    /// The state of one account; `sums` are credited, transferred out, used and held.
+    pub fn balance(&self, account: Account, sums: [i64; 4], spent: i64, limit: i64) -> Balance {
         let [credited, transferred_out, used, held] = sums.map(Credits::from_micro);
-        Some(Balance {
+        Balance {
             workspace: self.workspace.clone(),
             period: self.period,
             account,
@@ -36,7 +32,7 @@ impl Told<'_> {
             spent: Credits::from_micro(spent),
             limit: limit_of(limit),
             version: self.version,
-        })
+        }
     }
 
     /// The pool's record: its own sums, then total, used, held and overage of the whole workspace.

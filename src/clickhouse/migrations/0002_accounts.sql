@@ -16,12 +16,15 @@ ENGINE = {replicated}ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(period)
 ORDER BY (workspace, period, account);
 
+-- A row for the pool, for every account that was ever credited, and for every user with a limit. The table holds
+-- every user that was touched, so that a limit that was lifted ends here too.
 CREATE OR REPLACE VIEW {database}.account_balances{on_cluster} AS
 SELECT
     workspace, period, account, credited, transferred_out, used, held,
     credited - transferred_out - used - held AS remaining,
     spent, `limit`, version
-FROM {database}.account_balances_raw FINAL;
+FROM {database}.account_balances_raw FINAL
+WHERE account = 'pool' OR credited > 0 OR `limit` IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS {database}.pool_history_raw{on_cluster} (
     workspace String,

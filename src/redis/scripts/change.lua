@@ -192,7 +192,7 @@ for i = 1, #order do
   books[2 * i - 1] = a.field
   books[2 * i] = a.cells and pack(a.record, a.cells) or pack(a.record)
 end
-if #books > 0 then call('HSET', book_key, unpack(books)) end
+hset(book_key, books)
 
 -- 5. Tell the absolutes.
 for i = 1, #order do

@@ -152,6 +152,7 @@ for g = 1, nG do
     local settings_key = prefix .. 'w:' .. ids[w]
     local before, list = was_opened(settings_key, period)
     if before then return pack({'rebuild', {w}}) end
+    list = opened_lists[w] and opened_lists[w][2] or list -- one call may open several periods of a workspace
     local standing = call('HGET', settings_key, 'standing')
     local function account_of(name)
       local team = string.sub(name, 6) -- after "team:"
@@ -162,7 +163,7 @@ for g = 1, nG do
     pools[g], postings, change = open_period(settings[w], standing and unpack_record(standing) or {}, period, account_of)
     outbox[#outbox + 1] = entry(ids[w], heads[w], 'opening', period, now, postings, change, {'system', '', ''})
     list[#list + 1] = period
-    opened_lists[#opened_lists + 1] = {settings_key, pack(list)}
+    opened_lists[w] = {settings_key, list}
   end
 end
 
@@ -200,7 +201,7 @@ for i = 1, nE do
     answers[i] = first and first[1] or {4}
     again[#again + 1] = i
     local g = 4 * E[e + 2]
-    if first and (first[2] ~= G[g - 2] or first[3] ~= G[g - 1] or first[5] ~= E[e + 5]) then
+    if first and (first[2] ~= G[g - 2] or first[3] ~= G[g - 1] or first[4] ~= G[g] or first[5] ~= E[e + 5]) then
       local n = #moved
       moved[n + 1] = i
       for j = 2, 5 do moved[n + j] = first[j] end
@@ -380,8 +381,29 @@ for w = 1, nW do
   fields[2 * w] = pack(heads[w])
 end
 if #fresh > 0 or #outbox > 0 then call('HSET', KEYS[1], unpack(fields)) end
+-- The tail, right behind the fence: what is decided and not committed.
+local blobs, lengths = {}, {}
+for k = 1, #fresh do
+  local i = fresh[k]
+  local e = 12 * i - 11
+  local partition = E[e]
+  local blob, n = blobs[partition], lengths[partition]
+  if not blob then blob, n = {}, 0; blobs[partition] = blob end
+  blob[n + 1] = E[e + 1]
+  blob[n + 2] = answers[i]
+  blob[n + 3] = E[e + 2]
+  blob[n + 4] = E[e + 5]
+  lengths[partition] = n + 4
+end
+local places = {}
+for g = 1, nG do
+  for j = 0, 2 do places[3 * g - 2 + j] = G[4 * g - 2 + j] end
+end
+for partition, blob in pairs(blobs) do
+  call('RPUSH', prefix .. 'tail:' .. partition, string.format('%.0f', blob[#blob - 3]), pack(blob, places))
+end
 for i = 1, #outbox do call('XADD', prefix .. 'outbox', '*', 'entry', outbox[i]) end
-for i = 1, #opened_lists do call('HSET', opened_lists[i][1], 'opened', opened_lists[i][2]) end
+for _, opened in pairs(opened_lists) do call('HSET', opened[1], 'opened', pack(opened[2])) end
 
 local teams_reply = {}
 local writes = {}
@@ -429,7 +451,7 @@ for f in pairs(dirty_features) do
 end
 for g = 1, nG do
   if #writes[g] > 0 then
-    call('HSET', prefix .. 'p:' .. ids[G[4 * g - 3]] .. ':' .. G[4 * g - 2], unpack(writes[g]))
+    hset(prefix .. 'p:' .. ids[G[4 * g - 3]] .. ':' .. G[4 * g - 2], writes[g])
   end
 end
 for i = 1, #cold_list do
@@ -450,27 +472,7 @@ for k = 1, #fresh do
 end
 write_marks(times[4], times[5])
 
--- The tail: what is decided and not committed; trimmed by what the caller saw committed.
-local blobs, lengths = {}, {}
-for k = 1, #fresh do
-  local i = fresh[k]
-  local e = 12 * i - 11
-  local partition = E[e]
-  local blob, n = blobs[partition], lengths[partition]
-  if not blob then blob, n = {}, 0; blobs[partition] = blob end
-  blob[n + 1] = E[e + 1]
-  blob[n + 2] = answers[i]
-  blob[n + 3] = E[e + 2]
-  blob[n + 4] = E[e + 5]
-  lengths[partition] = n + 4
-end
-local places = {}
-for g = 1, nG do
-  for j = 0, 2 do places[3 * g - 2 + j] = G[4 * g - 2 + j] end
-end
-for partition, blob in pairs(blobs) do
-  call('RPUSH', prefix .. 'tail:' .. partition, string.format('%.0f', blob[#blob - 3]), pack(blob, places))
-end
+-- What the caller saw committed is asked for no more.
 for i = 1, #committed, 2 do
   local key = prefix .. 'tail:' .. committed[i]
   local last = call('LINDEX', key, 0)

@@ -55,6 +55,11 @@ local function effective_limit(user, team, settings, granted)
   return base < 0 and -1 or math.min(base + granted, TOTAL_MAX)
 end
 
+-- HSET of {field, value, ...}, in parts: unpack fails at 8,000 values.
+local function hset(key, flat)
+  for i = 1, #flat, 4000 do call('HSET', key, unpack(flat, i, math.min(i + 3999, #flat))) end
+end
+
 local function read_head(packed)
   return packed and unpack_record(packed) or {1, 0, 0, {}}
 end
