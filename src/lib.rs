@@ -25,7 +25,8 @@
 //! `tollgate admin` calls [`app::admin::Administration::change`]: one call of
 //! `redis/scripts/change.lua` checks, applies and appends an entry to the outbox;
 //! [`pipeline::relay`] publishes it to the ledger topic and writes `credit_ledger`; the touched
-//! balances are written; only then is the change reported as done.
+//! balances are written. The change is reported as done once Kafka has its entry; tables that are
+//! away are logged and follow later.
 //!
 //! ## One crash's way
 //!

@@ -21,6 +21,8 @@
 --   m:<family>:<slot>          string, how a slot of duplicate marks is divided (see marks.lua)
 --   tail:<partition>           list of last offset, {offset, answer, place, day, ...} {period, planned, end, ...}, ...
 --                              of what is decided and not committed
+--   m:a:<slot>                 set of marks by arrival (see marks.lua)
+--   relay                      string, which process relays the outbox
 --   outbox                     stream of ledger entries that Kafka has not acknowledged yet
 --
 -- Amounts are whole microcredits below 2^53, which a double holds exactly; a limit of -1 is none.

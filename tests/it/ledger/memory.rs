@@ -133,3 +133,27 @@ async fn a_script_that_redis_forgot_is_sent_again() {
     redis::<String>(::redis::cmd("SCRIPT").arg("FLUSH"));
     assert_eq!(outcomes(&decide(&ledger, &[arrival(0, "e", 0, 0)], 0).await), [Outcome::Allowed]);
 }
+
+#[tokio::test]
+async fn a_month_without_a_plan_and_the_planned_one_of_its_name_share_their_books() {
+    let name = Name::new("memory");
+    let ledger = ledger(&name, 100);
+    let plan = Plan {
+        monthly_credits: Credits::whole(1_000),
+        timezone: "America/New_York".to_owned(),
+        anchor_day: 1,
+        enforcement: Enforcement::Hard,
+        default_user_limit: None,
+    };
+    let day = 24 * 60 * MINUTE;
+    let second = -20 * day; // 2026-11-02T00:00:00Z
+    ledger.change(&acme(), &Change::Plan(plan), &Author::default(), at(second)).await.unwrap().unwrap();
+    // 2026-11-01T02:00:00Z is still October in New York: the UTC month has the name of the planned period.
+    let arrivals = [arrival(0, "e", second, second), arrival(1, "f", second - 22 * 60 * MINUTE, second)];
+    let effects = decide(&ledger, &arrivals, 0).await;
+    assert_eq!(outcomes(&effects), [Outcome::Allowed, Outcome::Denied]);
+    let book = ledger.book(&acme(), "2026-11-01".parse().unwrap()).await.unwrap();
+    assert_eq!((book.used, book.conserved()), (Credits::whole(1), Credits::whole(1_000)));
+    let events: u64 = book.cells.values().map(|cell| cell.events + cell.denied_events).sum();
+    assert_eq!(events, 2, "neither overwrote the other");
+}
