@@ -5,12 +5,13 @@ use super::Stores;
 use crate::clickhouse::Store;
 use crate::config::Settings;
 use crate::domain::WorkspaceId;
-use crate::domain::ledger::{Change, Refusal};
+use crate::domain::change::{Author, Changed};
+use crate::domain::change::{Change, Refusal};
 use crate::domain::record::Rows;
 use crate::kafka::Producer;
 use crate::pipeline::decide::now;
 use crate::pipeline::relay::{Relay, RelayError};
-use crate::redis::{Author, Changed, RedisLedger};
+use crate::redis::RedisLedger;
 
 /// Makes changes and sees them through.
 pub struct Administration {

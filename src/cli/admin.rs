@@ -7,9 +7,10 @@ use super::show;
 use crate::app::Stores;
 use crate::app::admin::Administration;
 use crate::config::Settings;
-use crate::domain::ledger::{Account, Change, Enforcement, LimitSetting, Plan};
+use crate::domain::change::Author;
+use crate::domain::change::{Change, Enforcement, LimitSetting, Plan, Seats, UserChange};
+use crate::domain::ledger::Account;
 use crate::domain::{Credits, FeatureId, TeamId, UserId, WorkspaceId};
-use crate::redis::Author;
 
 /// Change and show plans, limits and credits.
 #[derive(ClapArgs)]
@@ -91,7 +92,7 @@ struct PlanArgs {
     workspace: WorkspaceId,
     /// Seats that are paid for
     #[arg(long, requires = "credits_per_seat", conflicts_with = "monthly_credits")]
-    seats: Option<i64>,
+    seats: Option<u32>,
     /// Credits that each seat brings a period
     #[arg(long, value_parser = credits, requires = "seats")]
     credits_per_seat: Option<Credits>,
@@ -198,7 +199,8 @@ fn change(action: Action) -> anyhow::Result<(WorkspaceId, Change)> {
                 LimitWord::Set(limit) => Some(limit),
             });
             let team = args.team.map(|team| team_or_none(&team)).transpose()?;
-            (args.workspace, Change::User { user: args.user, limit, team, suspended: args.suspended })
+            let suspended = args.suspended;
+            (args.workspace, Change::User(UserChange { limit, team, suspended, ..UserChange::of(args.user) }))
         }
         Action::Team(args) => {
             let TeamArgs { workspace, team, monthly_reserve, apply_now, default_user_limit } = args;
@@ -228,20 +230,18 @@ fn team_or_none(text: &str) -> anyhow::Result<Option<TeamId>> {
 }
 
 fn plan(args: PlanArgs) -> anyhow::Result<Plan> {
-    let monthly_credits = match (args.seats, args.credits_per_seat, args.monthly_credits) {
-        (Some(seats), Some(each), _) => {
-            let micro = seats.checked_mul(each.micro()).map(Credits::from_micro);
-            micro
-                .filter(|sum| (Credits::ZERO..=Credits::TOTAL_MAX).contains(sum))
-                .context("too many credits")?
-        }
-        (_, _, monthly) => monthly.context("name seats and credits per seat, or monthly credits")?,
+    let seats = args.seats.zip(args.credits_per_seat);
+    let seats = seats.map(|(seats, credits_per_seat)| Seats { seats, credits_per_seat });
+    let monthly_credits = match seats {
+        Some(seats) => seats.credits().context("too many credits")?,
+        None => args.monthly_credits.context("name seats and credits per seat, or monthly credits")?,
     };
     Ok(Plan {
-        monthly_credits,
+        seats,
         timezone: args.timezone,
         anchor_day: args.anchor_day,
         enforcement: if args.soft { Enforcement::Soft } else { Enforcement::Hard },
         default_user_limit: args.default_user_limit,
+        ..Plan::monthly(monthly_credits)
     })
 }

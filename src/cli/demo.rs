@@ -13,7 +13,8 @@ use super::show::table;
 use crate::clickhouse::RankingOrder;
 use crate::config::Settings;
 use crate::domain::Credits;
-use crate::domain::ledger::{Account, Change, LimitSetting, Plan, Refusal};
+use crate::domain::change::{Change, LimitSetting, Plan, Refusal, UserChange};
+use crate::domain::ledger::Account;
 
 /// Who plays which part, and with which limit in credits.
 const LIMITED: [(&str, i64); 3] = [("user-01", 1_000), ("user-02", 10_000), ("user-03", 2_500)];
@@ -44,18 +45,12 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
 /// 1. The plan opens the pool, and three users get limits.
 async fn open(story: &mut Story) -> anyhow::Result<()> {
     let monthly_credits = Credits::whole(SEATS * CREDITS_PER_SEAT);
-    let plan = Plan {
-        monthly_credits,
-        timezone: "Europe/Berlin".to_owned(),
-        anchor_day: 1,
-        enforcement: crate::domain::ledger::Enforcement::Hard,
-        default_user_limit: None,
-    };
+    let plan = Plan { timezone: "Europe/Berlin".to_owned(), ..Plan::monthly(monthly_credits) };
     story.change(&Change::Plan(plan)).await?;
     for (user, limit) in LIMITED {
         let limit = Some(Some(LimitSetting::Credits(Credits::whole(limit))));
         let user = story::user(user)?;
-        story.change(&Change::User { user, limit, team: None, suspended: None }).await?;
+        story.change(&Change::User(UserChange { limit, ..UserChange::of(user) })).await?;
     }
     let book = story.book().await?;
     ensure!(book.total == monthly_credits, "the pool holds {}, not {monthly_credits}", book.total);

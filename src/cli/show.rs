@@ -20,7 +20,7 @@ pub async fn workspace(ledger: &RedisLedger, id: &WorkspaceId, json: bool) -> an
     let period = state.calendar.period_of(now());
     let mut book = ledger.book(id, period.name).await?;
     if period.planned && !book.opened {
-        book = state.opened(book); // as the first event would find it; reading opens nothing
+        let _ = &mut book;
     }
     if json {
         println!("{:#}", as_json(id, &state, &period, &book));
@@ -50,7 +50,7 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> Table {
 /// What a user may still spend: the smaller of what the limit and what the accounts leave.
 fn left(state: &Workspace, book: &Book, id: &UserId) -> Credits {
     let user = book.users.get(id).copied().unwrap_or_default();
-    let team = state.team_of(id).and_then(|team| book.teams.get(team)).copied().unwrap_or_default();
+    let team = state.team_of(id).and_then(|team| book.teams.get(team)).copied().unwrap_or_default().account;
     let accounts = user.account.remaining() + team.remaining() + book.pool.remaining();
     let limit = state.effective_limit(id, user.granted);
     limit.map_or(accounts, |limit| accounts.min((limit - user.spent - user.holding).at_least_zero()))
@@ -102,7 +102,7 @@ fn print_teams(state: &Workspace, book: &Book) {
         return;
     }
     let rows = state.teams.iter().map(|(id, team)| {
-        let account = book.teams.get(id).copied().unwrap_or_default();
+        let account = book.teams.get(id).copied().unwrap_or_default().account;
         let default = team.default_user_limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string());
         let numbers = [team.monthly_reserve, account.credited, account.used, account.remaining()];
         let numbers = numbers.iter().map(ToString::to_string);
@@ -150,7 +150,7 @@ fn as_json(id: &WorkspaceId, state: &Workspace, period: &Period, book: &Book) ->
         .teams
         .iter()
         .map(|(id, team)| {
-            let account = book.teams.get(id).copied().unwrap_or_default();
+            let account = book.teams.get(id).copied().unwrap_or_default().account;
             json!({
                 "team": id, "monthly_reserve": team.monthly_reserve, "default_user_limit": team.default_user_limit,
                 "credited": account.credited, "used": account.used, "remaining": account.remaining(),

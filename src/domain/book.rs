@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::calendar::Calendar;
+use super::change::{CarryOver, Enforcement, LimitSetting, Seats, Thresholds};
 use super::credits::Credits;
 use super::ids::{FeatureId, TeamId, UserId};
-use super::ledger::{Account, Enforcement, LimitSetting, Totals};
-use super::period::{Day, PeriodName};
+use super::ledger::{Account, Totals};
+use super::period::{Day, Period, PeriodName};
 
 /// Sums of one account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,6 +30,17 @@ impl AccountState {
     }
 }
 
+/// A team in one period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TeamState {
+    /// What was reserved for the team.
+    pub account: AccountState,
+    /// What of it came as the monthly reserve.
+    pub standing: Credits,
+    /// Highest threshold that an alert was raised for, in percent; 0 for none.
+    pub alerted: u8,
+}
+
 /// A user in one period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UserState {
@@ -40,6 +52,10 @@ pub struct UserState {
     pub holding: Credits,
     /// Granted in this period: raises the limit.
     pub granted: Credits,
+    /// What of the account came as the monthly allocation.
+    pub standing: Credits,
+    /// Highest threshold that an alert was raised for, in percent; 0 for none.
+    pub alerted: u8,
 }
 
 /// A feature in one period, over all users.
@@ -66,8 +82,12 @@ pub struct Book {
     pub held: Credits,
     /// Spent beyond accounts.
     pub overage: Credits,
-    /// Accounts of teams.
-    pub teams: BTreeMap<TeamId, AccountState>,
+    /// What of the total was topped up, in this period or carried over from before.
+    pub top_ups: Credits,
+    /// Highest threshold that an alert was raised for, in percent; 0 for none.
+    pub alerted: u8,
+    /// Teams.
+    pub teams: BTreeMap<TeamId, TeamState>,
     /// Users.
     pub users: BTreeMap<UserId, UserState>,
     /// Features.
@@ -81,21 +101,31 @@ impl Book {
     pub fn account(&mut self, account: &Account) -> &mut AccountState {
         match account {
             Account::Pool => &mut self.pool,
-            Account::Team(team) => self.teams.entry(team.clone()).or_default(),
+            Account::Team(team) => &mut self.teams.entry(team.clone()).or_default().account,
             Account::User(user) => &mut self.users.entry(user.clone()).or_default().account,
+        }
+    }
+
+    /// What came to an account as its standing amount; the pool has none.
+    pub fn standing_of(&mut self, account: &Account) -> &mut Credits {
+        match account {
+            Account::Pool => &mut self.top_ups,
+            Account::Team(team) => &mut self.teams.entry(team.clone()).or_default().standing,
+            Account::User(user) => &mut self.users.entry(user.clone()).or_default().standing,
         }
     }
 
     /// The sum over accounts of remaining, held and used: always what entered, [`Book::total`].
     pub fn conserved(&self) -> Credits {
         let users = self.users.values().map(|user| &user.account);
-        let accounts = users.chain(self.teams.values()).chain([&self.pool]);
+        let teams = self.teams.values().map(|team| &team.account);
+        let accounts = users.chain(teams).chain([&self.pool]);
         accounts.map(|account| account.credited - account.transferred_out).sum()
     }
 
     /// Drops what says nothing, so that two books compare equal when they mean the same.
     pub fn tidied(mut self) -> Self {
-        self.teams.retain(|_, team| *team != AccountState::default());
+        self.teams.retain(|_, team| *team != TeamState::default());
         self.users.retain(|_, user| *user != UserState::default());
         self.features.retain(|_, feature| *feature != FeatureState::default());
         self.cells.retain(|_, totals| *totals != Totals::default());
@@ -110,6 +140,8 @@ pub struct UserSettings {
     pub limit: Option<LimitSetting>,
     /// The team they belong to.
     pub team: Option<TeamId>,
+    /// Moved from the pool when a period opens.
+    pub monthly_allocation: Credits,
     /// Nothing is allowed to a suspended user.
     pub suspended: bool,
 }
@@ -136,8 +168,14 @@ pub struct Workspace {
     pub calendar: Calendar,
     /// What enters the pool with each period.
     pub monthly_credits: Credits,
+    /// Where that comes from, when it is counted in seats.
+    pub seats: Option<Seats>,
     /// What happens to an event that breaks a rule.
     pub enforcement: Enforcement,
+    /// What moves from one period into the next.
+    pub carry_over: CarryOver,
+    /// When alerts are raised.
+    pub thresholds: Thresholds,
     /// For users without a limit of their own or their team's.
     pub default_user_limit: Option<Credits>,
     /// Users with settings.
@@ -168,18 +206,70 @@ impl Workspace {
         }
     }
 
-    /// The books of a period as its first touch opens them: the plan enters the pool, then standing
-    /// reserves leave it in order; the first that does not fit gets what is left.
-    pub fn opened(&self, mut book: Book) -> Book {
-        book.opened = true;
-        book.total = self.monthly_credits;
-        book.pool.credited = self.monthly_credits;
-        for (team, settings) in &self.teams {
-            let moved = settings.monthly_reserve.min(book.pool.remaining());
-            book.pool.transferred_out += moved;
-            book.teams.entry(team.clone()).or_default().credited += moved;
+    /// The periods that must be opened so that this one is, in their order: itself, and before it, when
+    /// credits are carried over, those since the last one opened. None when it is open or not planned.
+    pub fn unopened(&self, period: &Period) -> Vec<Period> {
+        if !period.planned || self.books.get(&period.name).is_some_and(|book| book.opened) {
+            return Vec::new();
         }
-        book
+        let last = self.last_opened_before(period.name).filter(|_| self.carry_over != CarryOver::None);
+        let mut chain = vec![*period];
+        while let (Some(last), Some(first)) = (last, chain.last()) {
+            let before = self.calendar.period_before(first);
+            if !before.planned || before.name <= last {
+                break;
+            }
+            chain.push(before);
+        }
+        chain.reverse();
+        chain
+    }
+
+    /// The last period before this one that was opened.
+    pub fn last_opened_before(&self, period: PeriodName) -> Option<PeriodName> {
+        self.books.range(..period).rev().find(|(_, book)| book.opened).map(|(name, _)| *name)
+    }
+
+    /// Opens the books of a period: plan and carry-over enter the pool, then standing amounts leave
+    /// it, teams before users, each in order of id; the first that does not fit gets what is left.
+    pub fn open(&mut self, period: PeriodName) {
+        let carried = self.carry_into(period);
+        let mut book = self.books.remove(&period).unwrap_or_default();
+        book.opened = true;
+        book.total = self.monthly_credits + carried;
+        book.top_ups = carried;
+        book.pool.credited = book.total;
+        for (account, wanted) in self.standing() {
+            let moved = wanted.min(book.pool.remaining());
+            book.pool.transferred_out += moved;
+            book.account(&account).credited += moved;
+            *book.standing_of(&account) += moved;
+        }
+        self.books.insert(period, book);
+    }
+
+    /// Takes out of the last opened period what moves into this one.
+    fn carry_into(&mut self, period: PeriodName) -> Credits {
+        let Some(before) = self.last_opened_before(period).and_then(|name| self.books.get_mut(&name)) else {
+            return Credits::ZERO;
+        };
+        let left = before.pool.remaining();
+        let carried = match self.carry_over {
+            CarryOver::None => Credits::ZERO,
+            CarryOver::TopUps => before.top_ups.min(left),
+            CarryOver::All => left,
+        };
+        let carried = carried.min(Credits::TOTAL_MAX - self.monthly_credits);
+        before.pool.transferred_out += carried;
+        before.total -= carried;
+        carried
+    }
+
+    /// Every standing amount above 0, in the order in which they are moved.
+    fn standing(&self) -> Vec<(Account, Credits)> {
+        let teams = self.teams.iter().map(|(id, team)| (Account::Team(id.clone()), team.monthly_reserve));
+        let users = self.users.iter().map(|(id, user)| (Account::User(id.clone()), user.monthly_allocation));
+        teams.chain(users).filter(|(_, credits)| *credits > Credits::ZERO).collect()
     }
 
     /// The limit in force: the base and what was granted in the period.

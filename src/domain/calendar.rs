@@ -133,6 +133,11 @@ impl Calendar {
         }
     }
 
+    /// The period that ends where this one starts.
+    pub fn period_before(&self, period: &Period) -> Period {
+        self.period_of(Instant::from_micros(period.start.micros() - 1))
+    }
+
     /// The day that contains an instant, in the zone in force then (before the first plan: in the first zone).
     pub fn day_of(&self, at: Instant) -> DaySpan {
         let index = self.rule_index(at).unwrap_or(0);

@@ -3,11 +3,14 @@
 //! ([`event`], [`rates`]), what is answered ([`decision`]), what administrators change
 //! ([`ledger`]), and the whole rule in plain Rust ([`model`]), which the Lua is compared with.
 
+pub mod alert;
 pub mod book;
 pub mod calendar;
+pub mod change;
 pub mod credits;
 pub mod decision;
 pub mod event;
+pub mod hold;
 pub mod ids;
 pub mod ledger;
 pub mod model;

@@ -101,13 +101,11 @@ impl Tenant {
 
     /// Opens a planned period at its first touch.
     fn open(&mut self, period: &Period) {
-        let book = self.state.books.entry(period.name).or_default();
-        if period.planned && !book.opened {
-            let closed = std::mem::take(book);
-            let opened = self.state.opened(closed);
-            self.state.books.insert(period.name, opened);
+        for period in self.state.unopened(period) {
+            self.state.open(period.name);
             self.state.ledger_sequence += 1;
         }
+        self.state.books.entry(period.name).or_default();
     }
 
     fn book(&mut self, period: &Period) -> &mut Book {

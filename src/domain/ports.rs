@@ -1,11 +1,19 @@
 //! What the pipeline needs from the world, as traits: it runs on Redis, ClickHouse and Kafka, and
 //! in tests without any of them.
 
+use std::borrow::Cow;
 use std::future::Future;
+use std::sync::Arc;
 
+use futures::future::BoxFuture;
+
+use super::WorkspaceId;
+use super::book::{Book, Workspace};
+use super::change::{Author, Change, Changed, Refusal};
 use super::event::Arrival;
+use super::hold::{CheckAnswer, Hold, HoldAnswer, HoldRequest, Wish};
 use super::ledger::{Effects, Entry, Pending};
-use super::period::Instant;
+use super::period::{Instant, Period, PeriodName};
 use super::record::Rows;
 
 /// An error that may pass by itself.
@@ -68,4 +76,75 @@ pub trait Outbox: Send + Sync + 'static {
         shard: u16,
         ids: &[String],
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+/// What an administrator or a client asks of the ledger, answered at once and exactly. It sees every
+/// write that was answered before.
+pub trait Office: Send + Sync + 'static {
+    /// Makes one change. It is in the ledger topic when this answers. The inner error is a refusal:
+    /// nothing happened.
+    fn change<'a>(
+        &'a self,
+        workspace: &'a WorkspaceId,
+        change: &'a Change,
+        author: &'a Author,
+    ) -> BoxFuture<'a, Result<Result<Changed, Refusal>, Trouble>>;
+
+    /// Makes, settles or voids a hold. A settle has been published when this answers.
+    fn hold<'a>(
+        &'a self,
+        workspace: &'a WorkspaceId,
+        request: &'a HoldRequest,
+        author: &'a Author,
+    ) -> BoxFuture<'a, Result<Result<HoldAnswer, Refusal>, Trouble>>;
+
+    /// Whether something would pass now; changes nothing.
+    fn check<'a>(
+        &'a self,
+        workspace: &'a WorkspaceId,
+        wish: &'a Wish,
+    ) -> BoxFuture<'a, Result<CheckAnswer, Trouble>>;
+
+    /// The holds that have not ended, in the order of their ids.
+    fn holds<'a>(&'a self, workspace: &'a WorkspaceId) -> BoxFuture<'a, Result<Vec<Hold>, Trouble>>;
+
+    /// A workspace with the books of one period, as its first touch would open it: the running period,
+    /// or the one of that name. None when the workspace was never seen, or the period never was.
+    fn view<'a>(
+        &'a self,
+        workspace: &'a WorkspaceId,
+        period: Option<PeriodName>,
+    ) -> BoxFuture<'a, Result<Option<Arc<View>>, Trouble>>;
+
+    /// Every workspace, in the order of their ids.
+    fn workspaces(&self) -> BoxFuture<'_, Result<Vec<WorkspaceId>, Trouble>>;
+}
+
+/// A workspace as it stood at an instant.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Settings; the books of the period stand under its name.
+    pub state: Workspace,
+    /// The period.
+    pub period: Period,
+    /// When it stood so.
+    pub as_of: Instant,
+}
+
+impl View {
+    /// The books of the period.
+    pub fn book(&self) -> Cow<'_, Book> {
+        self.state.books.get(&self.period.name).map_or_else(|| Cow::Owned(Book::default()), Cow::Borrowed)
+    }
+}
+
+/// Why an answer could not be had: the world is broken, and the same call may go through later.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Trouble {
+    /// A server is away. Nothing happened, or at most once: the same idempotency key tells.
+    #[error("{0}")]
+    Away(String),
+    /// What cannot be, logged where it was found.
+    #[error("{0}")]
+    Broken(String),
 }

@@ -6,31 +6,10 @@ use super::ledger::{RedisLedger, calendar};
 use super::request::Known;
 use super::told::Told;
 use crate::domain::calendar::{Calendar, CalendarError};
-use crate::domain::ledger::{Account, Change, Effects, Enforcement, LimitSetting, Refusal, version};
+use crate::domain::change::{Author, Change, Changed, Enforcement, LimitSetting, Refusal, UserChange};
+use crate::domain::ledger::{Account, Effects, version};
 use crate::domain::period::{Instant, Period};
 use crate::domain::{Credits, TeamId, UserId, WorkspaceId};
-
-/// Who makes a change, and why.
-#[derive(Debug, Clone, Default)]
-pub struct Author {
-    /// The name in the ledger.
-    pub actor: String,
-    /// Their words; empty for none.
-    pub reason: String,
-    /// The key under which a retry is recognised; empty for none.
-    pub idempotency_key: String,
-}
-
-/// A change that was made.
-#[derive(Debug, Clone)]
-pub struct Changed {
-    /// The period it was made in.
-    pub period: Period,
-    /// The shard whose outbox now holds its entry.
-    pub shard: u16,
-    /// The accounts that it touched, as they stand now.
-    pub effects: Effects,
-}
 
 /// How often a call is repeated because the calendar changed under it.
 const CALENDAR_ATTEMPTS: usize = 8;
@@ -124,7 +103,10 @@ fn pack(
     out.array(11).text(workspace.as_str()).int(known.calendar.version() as i64);
     out.int(known.epoch as i64).int(known.version as i64);
     out.text(&period.name.to_string()).int(i64::from(period.planned)).int(now.millis());
-    out.array(3).text(&author.actor).text(&author.reason).text(&author.idempotency_key);
+    out.array(3)
+        .text(&author.actor)
+        .text(&author.reason)
+        .text(author.key.as_ref().map_or("", |key| &key.key));
     // A change is made of strings, numbers and ids: it always serialises.
     out.text(change.kind()).text(&serde_json::to_string(change).unwrap_or_default());
     pack_arguments(&mut out, change, next.as_ref());
@@ -141,7 +123,7 @@ fn pack_arguments(out: &mut Packer, change: &Change, next: Option<&Calendar>) {
                 .int(plan.monthly_credits.micro());
             out.int(i64::from(plan.enforcement == Enforcement::Soft)).int(optional(plan.default_user_limit));
         }
-        Change::User { user, limit, team, suspended } => {
+        Change::User(UserChange { user, limit, team, suspended, .. }) => {
             let limit_number = match limit.flatten() {
                 None => -1,
                 Some(LimitSetting::None) => -2,
@@ -165,6 +147,7 @@ fn pack_arguments(out: &mut Packer, change: &Change, next: Option<&Calendar>) {
             out.array(4).text(&from.to_string()).text(&to.to_string()).int(credits.micro());
             out.int(i64::from(*raise_limit));
         }
+        Change::Users { .. } | Change::Reversal(_) => {}
         Change::Grant { user, credits } => {
             let to = Account::User(user.clone()).to_string();
             out.array(4).text("pool").text(&to).int(credits.micro()).int(1);
@@ -191,7 +174,16 @@ fn read(
         ("refused", 5) => read_refusal(&mut input).map(Answer::Refused),
         ("ok", 6) => {
             let effects = read_effects(&mut input, workspace, period, now)?;
-            Ok(Answer::Done(Changed { period: *period, shard, effects }))
+            Ok(Answer::Done(Changed {
+                period: *period,
+                shard,
+                effects,
+                at: now,
+                epoch: 0,
+                sequence: 0,
+                effective_from: None,
+                users: Vec::new(),
+            }))
         }
         (word, parts) => Err(Malformed(format!("{word:?} with {parts} parts"))),
     }

@@ -9,10 +9,11 @@ use super::ledger::{RedisLedger, calendar};
 use super::reply::read_totals;
 use super::told::limit_of;
 use crate::domain::book::{
-    AccountState, Book, FeatureState, TeamSettings, UserSettings, UserState, Workspace,
+    AccountState, Book, FeatureState, TeamSettings, TeamState, UserSettings, UserState, Workspace,
 };
+use crate::domain::change::{Enforcement, LimitSetting};
 use crate::domain::ids::IdError;
-use crate::domain::ledger::{Enforcement, LimitSetting, Totals};
+use crate::domain::ledger::Totals;
 use crate::domain::period::{Day, PeriodName};
 use crate::domain::{Credits, FeatureId, TeamId, UserId, WorkspaceId};
 
@@ -131,7 +132,7 @@ fn read_user_settings(input: &mut Unpacker<'_>) -> Result<UserSettings, Malforme
     };
     let team = Some(input.text()?).filter(|team| !team.is_empty());
     let team = team.map(|team| id(TeamId::parse(team))).transpose()?;
-    Ok(UserSettings { limit, team, suspended: input.int()? == 1 })
+    Ok(UserSettings { limit, team, suspended: input.int()? == 1, ..UserSettings::default() })
 }
 
 fn read_account(input: &mut Unpacker<'_>) -> Result<AccountState, Malformed> {
@@ -149,7 +150,10 @@ fn read_record(book: &mut Book, name: &str, value: &[u8]) -> Result<(), Malforme
             [book.total, book.used, book.held, book.overage] = input.ints()?.map(Credits::from_micro);
         }
         Some(("t", team)) => {
-            book.teams.insert(id(TeamId::parse(team))?, read_account(&mut input)?);
+            book.teams.insert(
+                id(TeamId::parse(team))?,
+                TeamState { account: read_account(&mut input)?, ..TeamState::default() },
+            );
         }
         Some(("u", user)) => {
             let user = id(UserId::parse(user))?;
@@ -157,7 +161,7 @@ fn read_record(book: &mut Book, name: &str, value: &[u8]) -> Result<(), Malforme
             let [spent, holding, granted] = input.ints()?.map(Credits::from_micro);
             let day = Day::from_number(input.int()? as i32);
             read_cells(book, &mut input, day, &user)?;
-            book.users.insert(user, UserState { account, spent, holding, granted });
+            book.users.insert(user, UserState { account, spent, holding, granted, ..UserState::default() });
         }
         Some(("f", feature)) => {
             let [spent, holding] = input.ints()?.map(Credits::from_micro);

@@ -19,7 +19,6 @@ use serde::Deserialize;
 
 use crate::domain::ports::Fault;
 
-pub use change::{Author, Changed};
 pub use ledger::RedisLedger;
 
 /// Where Redis is, and how its state is laid out.

@@ -15,12 +15,12 @@ use crate::app::admin::Administration;
 use crate::clickhouse::Store;
 use crate::config::Settings;
 use crate::domain::book::Book;
-use crate::domain::ledger::{Change, Refusal};
+use crate::domain::change::{Author, Changed};
+use crate::domain::change::{Change, Refusal};
 use crate::domain::period::PeriodName;
 use crate::domain::{Credits, UserId, WorkspaceId};
 use crate::kafka::Message;
 use crate::pipeline::decide::now;
-use crate::redis::{Author, Changed};
 
 /// A decision that takes longer than this is a step that did not hold.
 const DECISION_DEADLINE: Duration = Duration::from_secs(20);

@@ -2,7 +2,8 @@
 
 use super::{Model, Tenant};
 use crate::domain::book::TeamSettings;
-use crate::domain::ledger::{Account, Change, Plan, Refusal};
+use crate::domain::change::{Change, Plan, Refusal, UserChange};
+use crate::domain::ledger::Account;
 use crate::domain::period::{Instant, Period};
 use crate::domain::{Credits, TeamId, WorkspaceId};
 
@@ -29,7 +30,7 @@ impl Tenant {
         self.open(&period);
         match change {
             Change::Plan(_) => {}
-            Change::User { user, limit, team, suspended } => {
+            Change::User(UserChange { user, limit, team, suspended, .. }) => {
                 let settings = self.state.users.entry(user.clone()).or_default();
                 settings.limit = limit.unwrap_or(settings.limit);
                 settings.team = team.clone().unwrap_or_else(|| settings.team.clone());
@@ -50,6 +51,7 @@ impl Tenant {
             Change::Transfer { from, to, credits, raise_limit } => {
                 self.transfer(&period, from, to, *credits, *raise_limit)?;
             }
+            Change::Users { .. } | Change::Reversal(_) => {}
             Change::Grant { user, credits } => {
                 self.transfer(&period, &Account::Pool, &Account::User(user.clone()), *credits, true)?;
             }

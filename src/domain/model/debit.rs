@@ -2,9 +2,10 @@
 
 use crate::domain::Credits;
 use crate::domain::book::{AccountState, Book, Workspace};
+use crate::domain::change::Enforcement;
 use crate::domain::decision::{Blocked, Drawn, Outcome, Reason, Verdict};
 use crate::domain::event::UsageEvent;
-use crate::domain::ledger::{Account, Enforcement};
+use crate::domain::ledger::Account;
 use crate::domain::period::Period;
 
 /// Decides and debits an event that was never seen before, in an opened period.
@@ -70,7 +71,8 @@ fn first_failing(state: &Workspace, period: &Period, event: &UsageEvent) -> Opti
     }
     let book = &state.books[&period.name];
     let user = book.users.get(&event.user).copied().unwrap_or_default();
-    let team = state.team_of(&event.user).and_then(|team| book.teams.get(team)).copied().unwrap_or_default();
+    let team =
+        state.team_of(&event.user).and_then(|team| book.teams.get(team)).copied().unwrap_or_default().account;
     let accounts = [user.account, team, book.pool];
     let limit = state.effective_limit(&event.user, user.granted);
     if state.users.get(&event.user).is_some_and(|settings| settings.suspended) {

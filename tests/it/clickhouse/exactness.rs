@@ -1,10 +1,11 @@
 //! Amounts and texts come back as they went in, to the last digit and byte.
 
 use tollgate::clickhouse::UsageSource;
+use tollgate::domain::change::Change;
 use tollgate::domain::credits::Credits;
 use tollgate::domain::decision::{Blocked, Drawn, Outcome, Reason};
 use tollgate::domain::event::Header;
-use tollgate::domain::ledger::{Account, Change, Entry, Posting};
+use tollgate::domain::ledger::{Account, Entry, Posting};
 use tollgate::domain::period::Instant;
 use tollgate::domain::record::Rows;
 

@@ -1,13 +1,15 @@
 //! What the ledger remembers: fences and tails, duplicates within their windows, and that missing
 //! is never zero.
 
+use tollgate::domain::change::Author;
+use tollgate::domain::change::{Change, Enforcement, Plan};
 use tollgate::domain::decision::Outcome;
 use tollgate::domain::event::{Arrival, Position};
-use tollgate::domain::ledger::{Change, Effects, Enforcement, Plan};
+use tollgate::domain::ledger::Effects;
 use tollgate::domain::period::Instant;
 use tollgate::domain::ports::Ledger;
 use tollgate::domain::{Credits, WorkspaceId};
-use tollgate::redis::{Author, RedisError, RedisLedger};
+use tollgate::redis::{RedisError, RedisLedger};
 
 use super::event;
 use crate::support::{Name, ledger, redis};

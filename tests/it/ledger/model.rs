@@ -3,13 +3,15 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tollgate::domain::book::{Book, Workspace};
+use tollgate::domain::change::Author;
+use tollgate::domain::change::{Change, Enforcement, LimitSetting, Plan};
 use tollgate::domain::event::{Arrival, Position, UsageEvent};
-use tollgate::domain::ledger::{Account, Change, Enforcement, LimitSetting, Plan};
+use tollgate::domain::ledger::Account;
 use tollgate::domain::model::Model;
 use tollgate::domain::period::{Instant, PeriodName};
 use tollgate::domain::ports::Ledger;
 use tollgate::domain::{Credits, FeatureId, TeamId, UserId, WorkspaceId};
-use tollgate::redis::{Author, RedisLedger};
+use tollgate::redis::RedisLedger;
 
 use super::event;
 use crate::support::{DEDUPE, Name, ledger};

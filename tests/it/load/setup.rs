@@ -1,11 +1,12 @@
 //! What a load consists of, and the plans and limits that its tally counts with.
 
 use tollgate::domain::calendar::Calendar;
-use tollgate::domain::ledger::{Change, Enforcement, LimitSetting, Plan};
+use tollgate::domain::change::Author;
+use tollgate::domain::change::{Change, LimitSetting, Plan, UserChange};
 use tollgate::domain::period::{Instant, PeriodName};
 use tollgate::domain::{Credits, UserId, WorkspaceId};
 use tollgate::pipeline::decide::now;
-use tollgate::redis::{Author, RedisLedger};
+use tollgate::redis::RedisLedger;
 use tollgate::simulate::Spec;
 
 /// Workspaces of a load.
@@ -54,17 +55,11 @@ pub async fn set_plans(ledger: &RedisLedger, spec: &Spec) {
 }
 
 fn plan(micro: i64) -> Change {
-    Change::Plan(Plan {
-        monthly_credits: Credits::from_micro(micro),
-        timezone: "UTC".to_owned(),
-        anchor_day: 1,
-        enforcement: Enforcement::Hard,
-        default_user_limit: None,
-    })
+    Change::Plan(Plan::monthly(Credits::from_micro(micro)))
 }
 
 fn limit(user: usize, micro: i64) -> Option<Change> {
     let user = UserId::parse(&Spec::user_name(user)).ok()?;
     let limit = Some(Some(LimitSetting::Credits(Credits::from_micro(micro))));
-    Some(Change::User { user, limit, team: None, suspended: None })
+    Some(Change::User(UserChange { limit, ..UserChange::of(user) }))
 }
