@@ -68,7 +68,7 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> anyhow::
     let stores = Stores::new(settings)?;
     stores.tables.check().await?;
     topics::check(&settings.kafka).await?;
-    stores.ledger.check().await.context("cannot start without redis")?;
+    stores.ledger.verify().await.context("cannot start without redis")?;
 
     // 2. The way of an event: consumer thread, then pipeline.
     let flush = Arc::new(Notify::new());

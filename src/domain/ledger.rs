@@ -223,4 +223,18 @@ pub struct Effects {
     pub rollups: Vec<Rollup>,
     /// Workspaces touched.
     pub pools: Vec<PoolState>,
+    /// Holds that were found to have expired.
+    pub holds_expired: usize,
+}
+
+impl Effects {
+    /// Adds what happened after.
+    pub fn extend(&mut self, later: Self) {
+        self.decisions.extend(later.decisions);
+        self.settled_before += later.settled_before;
+        self.balances.extend(later.balances);
+        self.rollups.extend(later.rollups);
+        self.pools.extend(later.pools);
+        self.holds_expired += later.holds_expired;
+    }
 }

@@ -57,6 +57,11 @@ impl Keys {
         format!("{}p:{workspace}:{period}", self.prefix(self.shard_of(workspace)))
     }
 
+    /// Holds of a workspace that have not ended.
+    pub fn holds(&self, workspace: &WorkspaceId) -> String {
+        format!("{}h:{workspace}", self.prefix(self.shard_of(workspace)))
+    }
+
     /// Cells of days that are not their user's latest.
     pub fn cold(&self, workspace: &WorkspaceId, period: PeriodName) -> String {
         format!("{}c:{workspace}:{period}", self.prefix(self.shard_of(workspace)))
