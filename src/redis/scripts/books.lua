@@ -173,7 +173,7 @@ local function move_standing(space, book, postings, now)
       space.outbox[#space.outbox + 1] = pack({'alert', space.id, space.head[1], version(space.head) + 1,
         entry.kind == 't' and TEAM or USER, entry.id, 100, moved, wanted, book.period, now, 2})
     end
-    entry.before = copy(account)
+    if moved > 0 then entry.before, entry.found = copy(account), true end
   end
   return short
 end

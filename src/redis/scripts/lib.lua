@@ -76,7 +76,7 @@ local function read_head(packed)
 end
 
 local function read_settings(packed)
-  return packed and unpack_record(packed) or {0, 0, 0, -1, 0, {}, -1, 0, 0}
+  return packed and unpack_record(packed) or {0, 0, 0, -1, 1, {50, 80, 100}, -1, 0, 0}
 end
 
 local function new_pool()

@@ -159,7 +159,8 @@ impl Run<'_> {
         }
     }
 
-    async fn compare_state(&self) {
+    async fn compare_state(&mut self) {
+        self.model.sweep(self.now);
         for shard in 0..2 {
             self.lua.sweep(shard, self.now).await.unwrap();
         }
