@@ -2,25 +2,31 @@
 //! Start and shutdown order stand here, and no rule.
 
 pub mod admin;
+pub mod office;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clickhouse::Store;
+use crate::app::office::Desk;
 use crate::config::Settings;
 use crate::http::ops::{self, Probe};
 use crate::kafka::{self, Producer, consumer, topics};
 use crate::metrics;
-use crate::pipeline::relay::Relay;
+use crate::pipeline::relay::{Relay, RelayTopics};
+use crate::pipeline::absolutes;
+use crate::pipeline::gauges::PoolGauges;
 use crate::pipeline::{Pipeline, Topics};
 use crate::redis::RedisLedger;
 
 /// How often histograms are folded; without it they grow for ever.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// Changes whose balances may wait for the tables before the next one waits too.
+const TOLD_MAX: usize = 1000;
 /// How long the pipeline may write what it holds after the consumer has left.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -45,10 +51,16 @@ impl Stores {
         })
     }
 
-    /// A relay from the outbox to the ledger topic.
-    pub fn relay(&self, topic: &str) -> Relay<RedisLedger, Store, Producer> {
+    /// A relay from the outbox to the topics and tables.
+    pub fn relay(&self, settings: &Settings) -> Relay<RedisLedger, Store, Producer> {
         let (outbox, tables, producer) = (self.ledger.clone(), self.tables.clone(), self.producer.clone());
-        Relay::new(outbox, tables, producer, topic.to_owned())
+        let names = &settings.kafka.topics;
+        let topics = RelayTopics {
+            ledger: names.ledger.clone(),
+            alerts: names.alerts.clone(),
+            events: names.events.clone(),
+        };
+        Relay::new(outbox, tables, producer, topics)
     }
 }
 
@@ -76,6 +88,7 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> anyhow::
     let hook: consumer::Flush = Arc::new(move || wake.notify_one());
     let (mut input, batches) = consumer::start(&settings.kafka, hook, shutdown.child_token())?;
     let abort = CancellationToken::new();
+    let gauges = Arc::new(PoolGauges::new(settings.pipeline.gauge_workspaces_max));
     let pipeline = Arc::new(Pipeline {
         ledger: Arc::clone(&stores.ledger),
         warehouse: Arc::clone(&stores.tables),
@@ -84,17 +97,29 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> anyhow::
         rules: settings.decode_rules()?,
         topics: topic_names(&settings.kafka),
         settings: settings.pipeline.clone(),
+        gauges: Arc::clone(&gauges),
         flush,
         abort: abort.clone(),
     });
     let mut pipeline = tokio::spawn(pipeline.run(batches));
 
     // 3. The ledger's way, and the operators' page.
-    let relay = stores.relay(&settings.kafka.topics.ledger);
+    let relay = Arc::new(stores.relay(settings));
+    let (tell, told) = mpsc::channel(TOLD_MAX);
+    let record_interval = Duration::from_millis(settings.pipeline.record_interval_ms);
+    let writing = tokio::spawn(absolutes::write_all(
+        Arc::clone(&stores.tables),
+        Arc::clone(&gauges),
+        told,
+        record_interval,
+    ));
+    let office = Arc::new(Desk::new(&stores, Arc::clone(&relay), tell));
     let relay_interval = Duration::from_millis(settings.pipeline.relay_interval_ms);
     let relay_stop = CancellationToken::new();
     let stop = relay_stop.clone();
     let relaying = tokio::spawn(async move { relay.run(relay_interval, stop).await });
+    let (desk, stop) = (Arc::clone(&office), relay_stop.clone());
+    let sweeping = tokio::spawn(async move { desk.sweep_all(stop).await });
     let upkeep = metrics_page.clone();
     tokio::spawn(async move {
         loop {
@@ -130,6 +155,9 @@ pub async fn serve(settings: &Settings, shutdown: CancellationToken) -> anyhow::
     };
     relay_stop.cancel();
     relaying.await?;
+    sweeping.await?;
+    drop(office);
+    let _ = tokio::time::timeout(DRAIN_DEADLINE, writing).await; // what is not written, the next touch tells
     page.abort();
     outcome.and(left.map_err(anyhow::Error::from)).and(drained)
 }

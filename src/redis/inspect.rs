@@ -102,12 +102,18 @@ impl RedisLedger {
         Ok(holds)
     }
 
-    /// The books of one period.
-    pub async fn book(&self, workspace: &WorkspaceId, period: PeriodName) -> Result<Book, RedisError> {
+    /// The books of one period; cells only of each user's latest day.
+    pub(super) async fn sums(&self, workspace: &WorkspaceId, period: PeriodName) -> Result<Book, RedisError> {
         let mut book = Book::default();
         for (name, value) in &self.fields(&self.keys.book(workspace, period)).await? {
             read_record(&mut book, name, value)?;
         }
+        Ok(book)
+    }
+
+    /// The books of one period, whole.
+    pub async fn book(&self, workspace: &WorkspaceId, period: PeriodName) -> Result<Book, RedisError> {
+        let mut book = self.sums(workspace, period).await?;
         for (name, value) in &self.fields(&self.keys.cold(workspace, period)).await? {
             let (day, user) = name.split_once(':').unwrap_or_default();
             let day = Day::from_number(day.parse().map_err(|_| Malformed(format!("day {day:?}")))?);
@@ -117,7 +123,7 @@ impl RedisLedger {
     }
 
     async fn fields(&self, key: &str) -> Result<Fields, RedisError> {
-        self.link.query(::redis::cmd("HGETALL").arg(key)).await
+        self.office.query(::redis::cmd("HGETALL").arg(key)).await
     }
 }
 

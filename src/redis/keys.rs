@@ -37,9 +37,14 @@ impl Keys {
         self.prefix(shard) + "heads"
     }
 
-    /// Ledger entries that Kafka has not acknowledged.
+    /// What Kafka has not acknowledged.
     pub fn outbox(&self, shard: u16) -> String {
         self.prefix(shard) + "outbox"
+    }
+
+    /// What is in Kafka and waits for its row.
+    pub fn rows(&self, shard: u16) -> String {
+        self.prefix(shard) + "rows"
     }
 
     /// Who relays the outbox of a shard at the moment.

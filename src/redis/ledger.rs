@@ -33,6 +33,7 @@ pub struct RedisLedger {
     pub(super) hold: Script,
     pub(super) open: Script,
     pub(super) sweep: Script,
+    pub(super) published: Script,
     pub(super) release: Script,
     /// Tells this process from the others that relay.
     pub(super) token: String,
@@ -64,6 +65,7 @@ impl RedisLedger {
             hold: script(&[&books, include_str!("scripts/hold.lua")]),
             open: script(&[&books, include_str!("scripts/open.lua")]),
             sweep: script(&[&books, include_str!("scripts/sweep.lua")]),
+            published: script(&[include_str!("scripts/published.lua")]),
             release: Script::new(super::outbox::RELEASE),
             token: format!("{}-{:x}", std::process::id(), HashMap::<(), ()>::new().hasher().hash_one(0)),
             change: script(&[&books, include_str!("scripts/change.lua")]),
@@ -73,6 +75,11 @@ impl RedisLedger {
             desk: Mutex::default(),
             keys,
         })
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> u16 {
+        self.keys.shards()
     }
 
     /// Whether Redis answers.

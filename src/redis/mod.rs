@@ -16,11 +16,13 @@ mod outbox;
 mod reply;
 mod request;
 mod told;
+mod view;
 
 use serde::Deserialize;
 
 use crate::domain::ports::Fault;
 
+pub use hold::Held;
 pub use ledger::RedisLedger;
 
 /// Where Redis is, and how its state is laid out.

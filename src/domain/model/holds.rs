@@ -153,8 +153,9 @@ impl Tenant {
     pub(super) fn settle_hold(&mut self, hold: &Hold, event: &UsageEvent) -> Verdict {
         let day = self.state.calendar.day_of(event.time).day;
         let day = self.spans.get(&hold.id).map_or(day, |span| self.day_inside(day, span));
+        let ended = Hold { settled: Some(event.credits), ..hold.clone() };
         self.watched(hold.period, |tenant| {
-            tenant.end(hold, HoldState::Settled);
+            tenant.end(&ended, HoldState::Settled);
             settle(&mut tenant.state, hold, day, event)
         })
     }

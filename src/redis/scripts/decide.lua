@@ -591,6 +591,7 @@ for i = 1, #cold_list do
 end
 
 for i, pair in pairs(holds) do
+  pair[2][12] = E[12 * i - 5]
   end_hold(ids[G[4 * E[12 * i - 9] - 3]], pair[1], pair[2], SETTLED, times[6])
 end
 

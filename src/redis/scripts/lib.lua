@@ -31,6 +31,7 @@
 --                              of what is decided and not committed
 --   relay                      string, which process relays the outbox
 --   outbox                     stream of what Kafka has not acknowledged yet: ledger entries, alerts, settles
+--   rows                       stream of those of them that Kafka has and no table yet
 --
 -- Amounts are whole microcredits below 2^53, which a double holds exactly; a limit of -1 is none.
 -- Cells are {feature, credits, overage, events, overage events, denied events, denied credits, denied micro, ...}:
