@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::WorkspaceId;
+use super::alert::Alert;
 use super::book::{Book, Workspace};
 use super::change::{Author, Change, Changed, Refusal};
 use super::event::Arrival;
@@ -47,6 +48,9 @@ pub trait Warehouse: Send + Sync + 'static {
 
     /// Writes ledger entries; written twice they change nothing.
     fn record_entries(&self, entries: &[Entry]) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Writes alerts; written twice they change nothing.
+    fn record_alerts(&self, alerts: &[Alert]) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
 /// Ledger entries between the change that made them and Kafka's acknowledgement.
