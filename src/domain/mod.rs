@@ -18,6 +18,7 @@ pub mod period;
 pub mod ports;
 pub mod rates;
 pub mod record;
+pub mod reports;
 
 pub use credits::Credits;
 pub use ids::{FeatureId, HoldId, TeamId, UserId, WorkspaceId};
