@@ -1,13 +1,15 @@
 //! The credit model, pure: no runtime, no clock, no I/O, no log. In reading order: what identifies
 //! things ([`ids`]), what is counted ([`credits`]), when ([`period`], [`calendar`]), what is published
 //! ([`event`], [`rates`]), what is answered ([`decision`]), what administrators change
-//! ([`ledger`]), and the whole rule in plain Rust ([`model`]), which the Lua is compared with.
+//! ([`ledger`]), the whole rule in plain Rust ([`model`]), which the Lua is compared with, and what use
+//! will come to ([`forecast`]).
 
 pub mod book;
 pub mod calendar;
 pub mod credits;
 pub mod decision;
 pub mod event;
+pub mod forecast;
 pub mod ids;
 pub mod ledger;
 pub mod model;
