@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::season::{Fit, Habit, Pattern};
 use super::series::Series;
-use super::{DAYS_MAX, DAYS_MIN};
+use super::{DAYS_MAX, DAYS_MIN, WEEKLY_DAYS_MIN};
 
 /// Origins below which an error would be an anecdote.
 const ORIGINS_MIN: usize = 5;
@@ -29,7 +29,7 @@ pub struct Backtest {
 /// How far off a forecast may be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spread {
-    /// Standard deviation of one day around its forecast.
+    /// Standard deviation of a mean day around its forecast; a busier weekday varies more, a quiet one less.
     daily: f64,
     /// How many days the level is known from.
     memory: f64,
@@ -38,9 +38,9 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// Half the width of the range after some days: their own noise, and the level's for all of them.
-    pub(super) fn margin(&self, days: f64) -> f64 {
-        NINE_IN_TEN * self.stretch * self.daily * (days + days * days / self.memory).sqrt()
+    /// Half the width of the range over so many mean days: their own noise, and the level's for all of them.
+    pub(super) fn margin(&self, mean_days: f64) -> f64 {
+        NINE_IN_TEN * self.stretch * self.daily * (mean_days + mean_days * mean_days / self.memory).sqrt()
     }
 }
 
@@ -81,8 +81,9 @@ impl Ahead {
 
 #[derive(Default)]
 struct Errors {
-    /// Sum of squares of one-day errors, and how many.
+    /// Sum of squares of one-day errors, how many mean days these were, and how many days.
     daily_square: f64,
+    daily_weight: f64,
     daily: usize,
     /// The same of longer forecasts, each against the variance that a daily one of 1 would give it.
     long_square: f64,
@@ -92,23 +93,27 @@ struct Errors {
 }
 
 impl Errors {
-    fn note_day(&mut self, error: f64) {
+    fn note_day(&mut self, fit: &Fit, weekday: usize, used: f64) {
+        let error = fit.day(weekday) - used;
         self.daily_square += error * error;
+        self.daily_weight += fit.factors[weekday];
         self.daily += 1;
     }
 
-    fn note_total(&mut self, fit: &Fit, forecast: f64, actual: f64, days: usize) {
-        let (error, days) = ((forecast - actual).abs(), days as f64);
-        self.long_square += error * error / (days + days * days / fit.memory);
+    fn note_total(&mut self, fit: &Fit, weekday: usize, days: usize, actual: f64) {
+        let mean_days = fit.mean_days(weekday, days);
+        let error = (fit.level * mean_days - actual).abs();
+        self.long_square += error * error / (mean_days + mean_days * mean_days / fit.memory);
         self.absolute += error;
         self.actual += actual;
         self.origins += 1;
     }
 
-    /// Variance of a day around its forecast; few errors may have been lucky ones, so they count for more.
+    /// Variance of a mean day around its forecast; few errors may have been lucky ones, so they count for more.
     fn variance(&self) -> f64 {
         let count = self.daily as f64;
-        if self.daily < 2 { 0.0 } else { self.daily_square / count * (count + 1.0) / (count - 1.0) }
+        let luck = (count + 1.0) / (count - 1.0);
+        if self.daily < 2 { 0.0 } else { self.daily_square / self.daily_weight * luck }
     }
 
     fn spread(&self, memory: f64, horizon: usize) -> Spread {
@@ -128,19 +133,29 @@ impl Errors {
     }
 }
 
+/// The first day whose one-day error counts: one that the method of the whole series forecast, if two are.
+fn first_error(len: usize) -> usize {
+    if len >= WEEKLY_DAYS_MIN + 2 { WEEKLY_DAYS_MIN } else { (len / 4).max(1) }
+}
+
+/// The first day from which totals are forecast, by the same method as the one that is shown.
+fn first_origin(len: usize) -> usize {
+    if len >= WEEKLY_DAYS_MIN { WEEKLY_DAYS_MIN } else { DAYS_MIN }
+}
+
 /// Learns the series and tests itself on the way, on totals of `days_left` days or as many as the past allows.
 pub(super) fn run(series: &Series, days_left: f64, pattern: Pattern) -> Trial {
-    let first = (series.len() / 4).max(DAYS_MIN);
-    let horizon = (days_left.ceil() as usize).min(series.len().saturating_sub(first) / 2).max(1);
+    let (first_error, first_origin) = (first_error(series.len()), first_origin(series.len()));
+    let horizon = (days_left.ceil() as usize).min(series.len().saturating_sub(first_origin) / 2).max(1);
     let (ahead, mut habit, mut errors) = (Ahead::of(series), Habit::new(pattern), Errors::default());
     let mut fit = habit.fit();
     for day in 0..series.len() {
         let (weekday, used, capped) = (series.weekday(day), series.used(day), series.capped(day));
-        if day > series.len() / 4 && !capped {
-            errors.note_day(fit.day(weekday) - habit.tempered(used));
+        if day >= first_error && !capped {
+            errors.note_day(&fit, weekday, habit.tempered(used));
         }
-        if let Some(actual) = ahead.total(day, horizon).filter(|_| day >= first) {
-            errors.note_total(&fit, fit.total(weekday, horizon), actual, horizon);
+        if let Some(actual) = ahead.total(day, horizon).filter(|_| day >= first_origin) {
+            errors.note_total(&fit, weekday, horizon, actual);
         }
         // At least what was used was wanted, and at least what is usual.
         habit.learn(weekday, if capped { used.max(fit.day(weekday)) } else { used });

@@ -65,11 +65,9 @@ impl Horizon {
 /// Adds up the days that are left; `room` is what may still be used.
 pub(super) fn look_ahead(horizon: &Horizon, series: &Series, trial: &Trial, room: Option<f64>) -> Outlook {
     let mut sum = Outlook::default();
-    let mut days = 0.0;
     for step in horizon.steps() {
-        days += step.days();
         let demand = sum.demand + step_demand(horizon, series, trial, &step);
-        let margin = trial.spread.margin(days);
+        let margin = trial.spread.margin(if trial.fit.level > 0.0 { demand / trial.fit.level } else { 0.0 });
         let met = |before, after| room.and_then(|room| crossing(&step, before, after, room));
         sum.exhaustion = sum.exhaustion.or_else(|| met(sum.demand, demand));
         let earliest = met(sum.demand + sum.margin, demand + margin);
@@ -103,5 +101,6 @@ fn crossing(step: &Step, before: f64, after: f64, room: f64) -> Option<Instant> 
     }
     let share = if after > before { ((room - before) / (after - before)).clamp(0.0, 1.0) } else { 0.0 };
     let at = step.from + ((step.to - step.from) as f64 * share) as i64;
-    Some(Instant::from_micros((at - at.rem_euclid(SECOND_MICROS)).max(step.from)))
+    let rounded = (at + SECOND_MICROS / 2).div_euclid(SECOND_MICROS) * SECOND_MICROS;
+    Some(Instant::from_micros(rounded.max(step.from)))
 }

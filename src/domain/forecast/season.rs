@@ -106,10 +106,10 @@ impl Fit {
         self.level * self.factors[weekday]
     }
 
-    /// Use of `days` whole days, the first of them a `weekday`.
-    pub(super) fn total(&self, weekday: usize, days: usize) -> f64 {
+    /// How many mean days `days` days are worth, the first of them a `weekday`.
+    pub(super) fn mean_days(&self, weekday: usize, days: usize) -> f64 {
         let rest: f64 = (0..days % 7).map(|ahead| self.factors[(weekday + ahead) % 7]).sum();
-        self.level * ((days - days % 7) as f64 + rest)
+        (days - days % 7) as f64 + rest
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
         let week = [100.0, 100.0, 100.0, 100.0, 100.0, 10.0, 10.0];
         let fit = learned(Pattern::Weekly, &week.repeat(2));
         (0..7).for_each(|weekday| assert!((fit.day(weekday) - week[weekday]).abs() < 1e-6));
-        assert!((fit.total(5, 9) - 540.0).abs() < 1e-6, "{}", fit.total(5, 9));
+        assert!((fit.level * fit.mean_days(5, 9) - 540.0).abs() < 1e-6, "{fit:?}");
         assert_eq!(learned(Pattern::Weekly, &[4.0; 30]).factors, [1.0; 7]);
         assert_eq!(learned(Pattern::Flat, &week.repeat(2)).factors, [1.0; 7]);
     }
