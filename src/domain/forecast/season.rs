@@ -6,9 +6,9 @@
 use super::WEEKLY_DAYS_MIN;
 
 /// Days after which a day weighs half as much for the level.
-const LEVEL_HALF_LIFE: f64 = 10.0;
+const LEVEL_HALF_LIFE_DAYS: f64 = 10.0;
 /// The same for the weekdays' factors, which change more slowly.
-const WEEKDAY_HALF_LIFE: f64 = 28.0;
+const WEEKDAY_HALF_LIFE_DAYS: f64 = 28.0;
 /// A day counts for at most this many times the largest before it, so that one accident is no habit.
 const SPIKE: f64 = 3.0;
 /// Days before which nothing is called a spike.
@@ -24,21 +24,29 @@ pub(super) enum Pattern {
     Flat,
 }
 
-/// Weighted sums by weekday; the newest day weighs `newest`.
-#[derive(Default)]
+/// Weighted sums by weekday. Weights grow from day to day instead of the old ones shrinking: nothing
+/// has to be touched again.
 struct Sums {
+    growth: f64,
+    /// Weight of the newest day.
     newest: f64,
     weight: [f64; 7],
     value: [f64; 7],
+    mean: [f64; 7],
     square: f64,
 }
 
 impl Sums {
-    fn add(&mut self, weekday: usize, value: f64, half_life: f64) {
-        // Weights grow instead of the old ones shrinking: nothing has to be touched again.
-        self.newest = if self.newest == 0.0 { 1.0 } else { self.newest * (1.0 / half_life).exp2() };
+    fn new(half_life_days: f64) -> Self {
+        let growth = (1.0 / half_life_days).exp2();
+        Self { growth, newest: 1.0, weight: [0.0; 7], value: [0.0; 7], mean: [0.0; 7], square: 0.0 }
+    }
+
+    fn add(&mut self, weekday: usize, value: f64) {
+        self.newest *= self.growth;
         self.weight[weekday] += self.newest;
         self.value[weekday] += self.newest * value;
+        self.mean[weekday] = self.value[weekday] / self.weight[weekday];
         self.square += self.newest * value * value;
     }
 }
@@ -67,7 +75,7 @@ pub(super) struct Fit {
 impl Habit {
     /// Knows nothing.
     pub(super) fn new(pattern: Pattern) -> Self {
-        let (recent, weekly) = (Sums::default(), Sums::default());
+        let (recent, weekly) = (Sums::new(LEVEL_HALF_LIFE_DAYS), Sums::new(WEEKDAY_HALF_LIFE_DAYS));
         Self { pattern, days: 0, peak: 0.0, recent, recent_weight_squared: 0.0, weekly }
     }
 
@@ -80,9 +88,9 @@ impl Habit {
     /// Takes in the next day.
     pub(super) fn learn(&mut self, weekday: usize, value: f64) {
         let counted = self.tempered(value);
-        self.recent.add(weekday, counted, LEVEL_HALF_LIFE);
+        self.recent.add(weekday, counted);
         self.recent_weight_squared += self.recent.newest * self.recent.newest;
-        self.weekly.add(weekday, counted, WEEKDAY_HALF_LIFE);
+        self.weekly.add(weekday, counted);
         self.peak = self.peak.max(value);
         self.days += 1;
     }
@@ -91,10 +99,9 @@ impl Habit {
     pub(super) fn fit(&self) -> Fit {
         let weekly = self.pattern == Pattern::Weekly && self.days >= WEEKLY_DAYS_MIN;
         let factors = if weekly { factors(&self.weekly, self.days) } else { [1.0; 7] };
-        let weight: f64 = self.recent.weight.iter().sum();
-        let expected: f64 =
-            self.recent.weight.iter().zip(factors).map(|(weight, factor)| weight * factor).sum();
-        let value: f64 = self.recent.value.iter().sum();
+        let weight = sum(&self.recent.weight);
+        let expected = sum(&std::array::from_fn(|weekday| self.recent.weight[weekday] * factors[weekday]));
+        let value = sum(&self.recent.value);
         let level = if expected > 0.0 { value / expected } else { 0.0 };
         Fit { level, factors, memory: (weight * weight / self.recent_weight_squared.max(1.0)).max(1.0) }
     }
@@ -113,32 +120,36 @@ impl Fit {
     }
 }
 
+/// In pairs, which a processor adds at once.
+fn sum(of: &[f64; 7]) -> f64 {
+    ((of[0] + of[1]) + (of[2] + of[3])) + ((of[4] + of[5]) + of[6])
+}
+
 /// Each weekday's mean against the mean day, as far as it stands out from the noise.
 fn factors(sums: &Sums, days: usize) -> [f64; 7] {
-    let means: [f64; 7] = std::array::from_fn(|weekday| sums.value[weekday] / sums.weight[weekday]);
-    let mean = means.iter().sum::<f64>() / 7.0;
+    let mean = sum(&sums.mean) / 7.0;
     if mean <= 0.0 {
         return [1.0; 7];
     }
-    let pull = pull(sums, &means, mean, days);
+    let pull = pull(sums, mean, days) * sums.newest;
     let raw: [f64; 7] = std::array::from_fn(|weekday| {
-        let seen = sums.weight[weekday] / sums.newest;
-        1.0 + (means[weekday] / mean - 1.0) * seen / (seen + pull)
+        let weight = sums.weight[weekday];
+        mean + (sums.mean[weekday] - mean) * weight / (weight + pull)
     });
-    let scale = 7.0 / raw.iter().sum::<f64>();
+    let scale = 7.0 / sum(&raw);
     raw.map(|factor| factor * scale)
 }
 
 /// How many days' worth of evidence the mean day is, against each weekday's own days: the variance
 /// among days of one weekday over the variance between weekdays (empirical Bayes).
-fn pull(sums: &Sums, means: &[f64; 7], mean: f64, days: usize) -> f64 {
-    let weight: f64 = sums.weight.iter().sum();
-    let explained: f64 = sums.value.iter().zip(means).map(|(value, mean)| value * mean).sum();
+fn pull(sums: &Sums, mean: f64, days: usize) -> f64 {
+    let weight = sum(&sums.weight);
+    let explained = sum(&std::array::from_fn(|weekday| sums.value[weekday] * sums.mean[weekday]));
     let freedom = days as f64 / (days as f64 - 7.0);
     let within = ((sums.square - explained) / weight * freedom).max(0.0);
-    let seen = weight / sums.newest / 7.0;
-    let spread = means.iter().map(|of| (of - mean).powi(2)).sum::<f64>() / 6.0;
-    let between = spread - within / seen;
+    let days_seen = weight / sums.newest / 7.0;
+    let spread = sum(&sums.mean.map(|of| (of - mean) * (of - mean))) / 6.0;
+    let between = spread - within / days_seen;
     if between > 0.0 { within / between } else { f64::INFINITY }
 }
 
