@@ -1,8 +1,8 @@
 //! What use will come to by the end of the period, from daily use with its weekly pattern: the
 //! projection with its range, when the credits run out, how wrong the method was on its own past,
-//! and (in [`advice`]) which idle credits could move. Amounts go in and out as [`Credits`]; between
-//! them is plain floating point, since a projection is an estimate. Not here: where the numbers are
-//! read, and the clock. In reading order: [`series`], [`season`], [`backtest`], [`outlook`], [`advice`].
+//! and which idle credits could move. Amounts go in and out as [`Credits`]; between them is plain
+//! floating point, since a projection is an estimate. Not here: where the numbers are read, and the
+//! clock. In reading order: `series`, `season`, `backtest`, `outlook`, `advice`.
 
 mod advice;
 mod backtest;
@@ -12,7 +12,7 @@ mod series;
 #[cfg(test)]
 mod tests;
 
-pub use advice::{Advice, Holder, Move, advise};
+pub use advice::{Advice, Holder, MOVES_MAX, Move, advise};
 pub use backtest::Backtest;
 
 use serde::Serialize;

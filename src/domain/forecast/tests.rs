@@ -68,7 +68,7 @@ fn a_strong_weekly_pattern_is_followed_to_the_day() {
         let told = forecast(&november(seen + 1, 0.0), &subject(&rows, None));
         near(told.projected_use, truth, 0.02);
     }
-    // The 9th is a Monday: 1 x 10 + 5 x 100 + 10 = 520 in the first week, 510 on the 7th; Mon, Tue, half of Wed.
+    // 520 in the first week and 10 on the Sunday are used; Monday and Tuesday 200, half of Wednesday 50.
     let rows = days(7, 56, workdays);
     let told = forecast(&november(8, 0.0), &subject(&rows, Some(520 + 10 + 250)));
     assert_eq!(told.exhaustion, Some(at(START + 10, 0.5)));
@@ -212,10 +212,10 @@ fn the_range_holds_the_truth_about_four_times_in_five() {
     for (name, next) in worlds {
         for (history, today) in [(56, 10), (56, 20), (56, 28), (28, 10), (21, 10), (16, 5), (9, 9)] {
             let inside = covered(history, today, next);
-            println!(
-                "{name} {history} {today}: {inside} {}",
-                if (130..=190).contains(&inside) { "" } else { "<<<<" }
-            );
+            println!("{name}, {history} days, on day {today}: {inside} of 200");
+            // Little history makes the range wide or, where nothing rare was seen yet, a bit narrow.
+            let right = if history == 56 { 130..=190 } else { 120..=199 };
+            assert!(right.contains(&inside), "{name}, {history} days, on day {today}: {inside} of 200");
         }
     }
 }
