@@ -141,7 +141,7 @@ impl<'a> Balance<'a> {
         self.overdrawn.sort_by(largest_first);
         for team in self.overdrawn.drain(..) {
             let share = team.credits.min(lacking);
-            lacking = lacking - share;
+            lacking -= share;
             self.wants.extend(Side::of(team.holder, share));
         }
         self.wants.extend(Side::of(pool, lacking));
