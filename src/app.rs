@@ -11,15 +11,15 @@ use anyhow::Context;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::clickhouse::Store;
 use crate::app::office::Desk;
+use crate::clickhouse::Store;
 use crate::config::Settings;
 use crate::http::ops::{self, Probe};
 use crate::kafka::{self, Producer, consumer, topics};
 use crate::metrics;
-use crate::pipeline::relay::{Relay, RelayTopics};
 use crate::pipeline::absolutes;
 use crate::pipeline::gauges::PoolGauges;
+use crate::pipeline::relay::{Relay, RelayTopics};
 use crate::pipeline::{Pipeline, Topics};
 use crate::redis::RedisLedger;
 

@@ -31,7 +31,12 @@ impl Absolutes {
     pub fn add(&mut self, effects: Effects) {
         newest(&mut self.rollups, effects.rollups, rollup_key, |rollup| rollup.version);
         newest(&mut self.balances, effects.balances, balance_key, |balance| balance.version);
-        newest(&mut self.pools, effects.pools, |pool| (pool.workspace.clone(), pool.period), |pool| pool.version);
+        newest(
+            &mut self.pools,
+            effects.pools,
+            |pool| (pool.workspace.clone(), pool.period),
+            |pool| pool.version,
+        );
     }
 
     /// Moves all of it into rows.

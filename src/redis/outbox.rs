@@ -48,7 +48,9 @@ impl Outbox for RedisLedger {
 
     async fn published(&self, shard: u16, ids: &[String]) -> Result<(), RedisError> {
         let mut call = self.published.key(self.keys.heads(shard));
-        ids.iter().for_each(|id| drop(call.arg(id)));
+        for id in ids {
+            call.arg(id);
+        }
         self.office.invoke(&call).await.map(drop)
     }
 

@@ -44,6 +44,7 @@ fn entry(event: &Decision) -> Entry {
         actor: "ops".into(),
         reason: None,
         idempotency_key: None,
+        request: None,
         period: day("2026-11-01"),
         at: Instant::from_micros(NOW + 5),
         postings: Vec::new(),
@@ -52,7 +53,8 @@ fn entry(event: &Decision) -> Entry {
 }
 
 async fn marks(database: &TestDatabase) -> Vec<(String, String)> {
-    let sql = "SELECT id, toString(assumeNotNull(reversed_at)) FROM usage_events WHERE reversed_at IS NOT NULL";
+    let sql =
+        "SELECT id, toString(assumeNotNull(reversed_at)) FROM usage_events WHERE reversed_at IS NOT NULL";
     database.client.query_raw(sql).fetch_all().await.unwrap()
 }
 
