@@ -99,7 +99,9 @@ impl Desk {
         // 2. Kafka has the entry before anybody is told that it is done.
         self.relayed(changed.shard).await?;
         // 3. The tables follow.
-        self.tell(changed.effects.clone()).await;
+        let mut told = changed.before.clone();
+        told.extend(changed.effects.clone());
+        self.tell(told).await;
         Ok(Ok(changed))
     }
 

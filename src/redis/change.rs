@@ -39,7 +39,7 @@ impl RedisLedger {
         }
         let shard = self.keys.shard_of(workspace);
         let mut known = self.known(workspace).await;
-        let mut effects = Effects::default();
+        let mut before = Effects::default();
         for _ in 0..ATTEMPTS {
             let placing = placed(workspace, &known, change, now)?;
             let argument = pack(workspace, &known, &placing, change, author, now);
@@ -47,7 +47,7 @@ impl RedisLedger {
             match read(&bytes, shard)? {
                 Answer::Unready(unready) => {
                     let period = known.calendar.period_of(now);
-                    self.mend(workspace, &mut known, unready, period, (now, &mut effects)).await?;
+                    self.mend(workspace, &mut known, unready, period, (now, &mut before)).await?;
                 }
                 Answer::Refused(refusal) => return Ok(Err(refusal)),
                 Answer::Done(mut changed) => {
@@ -55,8 +55,7 @@ impl RedisLedger {
                         known.set_calendar(next);
                     }
                     self.learned(workspace, known).await;
-                    effects.extend(changed.effects);
-                    changed.effects = effects;
+                    changed.before = before;
                     return Ok(Ok(changed));
                 }
             }
@@ -253,5 +252,6 @@ fn read_done(input: &mut Unpacker<'_>, shard: u16) -> Result<Changed, Malformed>
         shard,
         users,
         effects,
+        before: Effects::default(),
     })
 }
