@@ -1,0 +1,1 @@
+//! Filled in with tokens of a provider of its own.
