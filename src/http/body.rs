@@ -124,12 +124,20 @@ fn known(code: &str) -> &'static str {
     CODES.into_iter().find(|known| *known == code).unwrap_or("invalid_field")
 }
 
+/// The code by the words, which are the domain's for ids and amounts that stand in a body as they are.
 fn code_of(words: &str) -> &'static str {
-    match words {
-        words if words.starts_with("missing field") => "missing_field",
-        words if words.starts_with("unknown field") => "unknown_field",
-        _ => "invalid_field",
-    }
+    const CODES: [(&str, &str); 7] = [
+        ("missing field", "missing_field"),
+        ("unknown field", "unknown_field"),
+        ("is more than 8000000000 credits", "too_many_credits"),
+        ("has more than 6 decimals", "invalid_credits"),
+        ("is not a decimal number", "invalid_credits"),
+        ("at most 128 are allowed", "invalid_id"),
+        ("allowed are A-Z a-z 0-9 . _ ~ @ + : -", "invalid_id"),
+    ];
+    let dots = words.starts_with("must not be empty") || words.starts_with("must not be \".");
+    let code = CODES.iter().find(|(part, _)| words.contains(part)).map(|(_, code)| *code);
+    code.unwrap_or(if dots { "invalid_id" } else { "invalid_field" })
 }
 
 /// The value at a path, as it stands in the text.

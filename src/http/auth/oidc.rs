@@ -105,8 +105,7 @@ impl Oidc {
     }
 
     fn read(&self, token: &str, algorithm: Algorithm, jwk: &Jwk) -> Result<Caller, Problem> {
-        let meant =
-            jwk.common.key_algorithm.is_none_or(|named| named.to_string() == format!("{algorithm:?}"));
+        let meant = jwk.common.key_algorithm.is_none_or(|named| named == algorithm.into());
         if !meant || jwk.common.public_key_use.as_ref().is_some_and(|r#use| *r#use != PublicKeyUse::Signature)
         {
             return Err(bad_token());
