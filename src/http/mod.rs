@@ -103,4 +103,4 @@ pub fn router(api: Arc<Api>) -> Router {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -113,15 +113,19 @@ fn json_of_another_shape_names_field_and_value() {
 #[test]
 fn a_fault_of_the_domains_own_types_has_its_code_too() {
     type Named = HashMap<String, UserId>;
-    for (id, code) in [("", "invalid_id"), ("..", "invalid_id"), ("a b", "invalid_id"), (&"x".repeat(129), "invalid_id")]
+    for (id, code) in
+        [("", "invalid_id"), ("..", "invalid_id"), ("a b", "invalid_id"), (&"x".repeat(129), "invalid_id")]
     {
         let problem = parse::<Named>(json!({"user": id}).to_string().as_bytes()).unwrap_err();
         assert_eq!(problem.code(), code, "{id}");
     }
     type Priced = HashMap<String, Credits>;
-    for (amount, code) in
-        [("9e9", "too_many_credits"), ("1e-7", "invalid_credits"), ("true", "invalid_credits"), ("{}", "invalid_credits")]
-    {
+    for (amount, code) in [
+        ("9e9", "too_many_credits"),
+        ("1e-7", "invalid_credits"),
+        ("true", "invalid_credits"),
+        ("{}", "invalid_credits"),
+    ] {
         let problem = parse::<Priced>(format!("{{\"credits\": {amount}}}").as_bytes()).unwrap_err();
         assert_eq!(problem.code(), code, "{amount}");
     }

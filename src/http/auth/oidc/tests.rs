@@ -37,7 +37,11 @@ impl Signer {
     fn rs256(name: &'static str) -> Self {
         let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
         let der = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der>::as_der(&key).unwrap();
-        Self { name, algorithm: Algorithm::RS256, key: EncodingKey::from_rsa_der(&der.as_ref()[PKCS8_BYTES..]) }
+        Self {
+            name,
+            algorithm: Algorithm::RS256,
+            key: EncodingKey::from_rsa_der(&der.as_ref()[PKCS8_BYTES..]),
+        }
     }
 
     fn jwk(&self) -> Jwk {
