@@ -13,6 +13,7 @@ mod ledger;
 mod link;
 mod mend;
 mod outbox;
+mod remembered;
 mod reply;
 mod request;
 mod told;
