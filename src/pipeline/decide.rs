@@ -100,7 +100,8 @@ fn count(decisions: &[Decision], attempts: usize, counted: &mut decode::Seen) {
         }
         let outcome = decision.verdict.outcome;
         outcomes.iter_mut().filter(|(word, _)| *word == outcome).for_each(|(_, count)| *count += 1);
-        let settles = decision.event.hold.is_some() && !decision.hold_ignored && outcome != Outcome::Duplicate;
+        let settles =
+            decision.event.hold.is_some() && !decision.hold_ignored && outcome != Outcome::Duplicate;
         if settles && decision.event.source != SETTLES {
             ::metrics::counter!(metrics::HOLDS, "outcome" => "settled").increment(1);
         }

@@ -82,7 +82,12 @@ impl Api {
     /// A write, which must succeed.
     pub async fn write(&self, method: &str, path: &str, body: Value) -> Value {
         let answer = self.send(method, path, &[], Some(&body)).await;
-        assert!((200..300).contains(&answer.status), "{method} {path} {body}: {} {}", answer.status, answer.text);
+        assert!(
+            (200..300).contains(&answer.status),
+            "{method} {path} {body}: {} {}",
+            answer.status,
+            answer.text
+        );
         answer.json
     }
 
