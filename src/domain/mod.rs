@@ -1,7 +1,8 @@
 //! The credit model, pure: no runtime, no clock, no I/O, no log. In reading order: what identifies
 //! things ([`ids`]), what is counted ([`credits`]), when ([`period`], [`calendar`]), what is published
 //! ([`event`], [`rates`]), what is answered ([`decision`]), what administrators change
-//! ([`ledger`]), and the whole rule in plain Rust ([`model`]), which the Lua is compared with.
+//! ([`ledger`]), what people see ([`standing`]), and the whole rule in plain Rust ([`model`]), which
+//! the Lua is compared with.
 
 pub mod alert;
 pub mod book;
@@ -18,6 +19,7 @@ pub mod period;
 pub mod ports;
 pub mod rates;
 pub mod record;
+pub mod standing;
 
 pub use credits::Credits;
 pub use ids::{FeatureId, HoldId, TeamId, UserId, WorkspaceId};
