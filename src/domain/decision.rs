@@ -100,7 +100,7 @@ pub enum Level {
 }
 
 /// The numbers of the level that blocked, as they stood before the event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Blocked {
     /// The ceiling; none for accounts, suspensions without a limit and missing plans.
     pub limit: Option<Credits>,

@@ -19,6 +19,7 @@ pub mod period;
 pub mod ports;
 pub mod rates;
 pub mod record;
+pub mod reports;
 pub mod standing;
 
 pub use credits::Credits;
