@@ -11,7 +11,7 @@ use super::ledger::{Account, Effects};
 use super::period::{Day, Instant, Period, PeriodName};
 
 /// What happens to an event that breaks a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Enforcement {
     /// It is denied.
@@ -22,7 +22,7 @@ pub enum Enforcement {
 }
 
 /// What of a period's pool moves into the next one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CarryOver {
     /// Nothing.

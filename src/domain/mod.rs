@@ -20,6 +20,7 @@ pub mod ports;
 pub mod rates;
 pub mod record;
 pub mod reports;
+mod schema;
 pub mod standing;
 
 pub use credits::Credits;

@@ -35,6 +35,11 @@ impl Sort {
         ("user", Self::User),
     ];
 
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, sort)| *sort == self).map_or("", |(name, _)| name)
+    }
+
     /// The value that rises through the list.
     fn value(self, state: &Workspace, book: &Book, id: &UserId) -> i64 {
         let user = book.users.get(id).copied().unwrap_or_default();
