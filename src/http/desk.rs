@@ -1,5 +1,8 @@
 //! What handlers ask: the office, the tables, the rate card; and the questions that many of them share.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use super::answer::Written;
