@@ -24,7 +24,7 @@ use super::ports::View;
 
 pub use check::check;
 pub use feature::{FeatureLine, feature, features};
-pub use roster::{Page, Place, Roster, Sort};
+pub use roster::{Place, Roster, Sort};
 pub use team::{TeamLine, members, team, teams};
 pub use user::{Allocation, LimitSource, UserLine, user};
 

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::change::{Change, Changed, Denial, LimitSetting, UserStanding};
-use crate::domain::decision::Level;
+use super::page::Page;
+use crate::domain::change::{Change, Changed, LimitSetting, UserStanding};
 use crate::domain::ledger::{Account, Balance};
 use crate::domain::period::{Instant, Period, PeriodName};
 use crate::domain::ports::View;
@@ -52,7 +52,7 @@ impl Head {
 }
 
 /// One thing about a workspace.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize)]
 pub struct About<T> {
     /// Whose, and when.
     #[serde(flatten)]
@@ -63,15 +63,14 @@ pub struct About<T> {
 }
 
 /// Some things of a workspace, and the cursor of those that follow.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Listed<T> {
     /// Whose, and when.
     #[serde(flatten)]
     pub head: Head,
     /// The things.
-    pub items: Vec<T>,
-    /// For the next page; null after the last.
-    pub next_cursor: Option<String>,
+    #[serde(flatten)]
+    pub page: Page<T>,
 }
 
 /// Where a change stands in the ledger.
@@ -194,37 +193,6 @@ fn named_accounts(change: &Change) -> BTreeSet<Account> {
         Change::Reversal(event) => {
             let team = event.team.clone().map(Account::Team);
             [Account::Pool, user(&event.user)].into_iter().chain(team).collect()
-        }
-    }
-}
-
-/// The level that blocks, with its numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct BlockedBy {
-    /// Which level.
-    pub level: Level,
-    /// Of whom: the user, the feature or the workspace.
-    pub id: String,
-    /// The ceiling; null for accounts.
-    pub limit: Option<Credits>,
-    /// Spent (limits) or used (accounts).
-    pub used: Credits,
-    /// Set aside by holds.
-    pub held: Credits,
-    /// What would still have fitted.
-    pub remaining: Credits,
-}
-
-impl From<&Denial> for BlockedBy {
-    fn from(denial: &Denial) -> Self {
-        let numbers = denial.blocked;
-        Self {
-            level: denial.reason.level(),
-            id: denial.blocked_id.clone(),
-            limit: numbers.limit,
-            used: numbers.used,
-            held: numbers.held,
-            remaining: numbers.remaining,
         }
     }
 }
