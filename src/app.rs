@@ -2,6 +2,8 @@
 //! Start and shutdown order stand here, and no rule.
 
 pub mod admin;
+pub mod api;
+pub mod intake;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -120,6 +120,44 @@ pub trait Office: Send + Sync + 'static {
     fn workspaces(&self) -> BoxFuture<'_, Result<Vec<WorkspaceId>, Trouble>>;
 }
 
+/// Where events go that came over HTTP, and what was answered to whom.
+pub trait Intake: Send + Sync + 'static {
+    /// Publishes events; every one is acknowledged when this answers.
+    fn publish(&self, events: Vec<(WorkspaceId, Vec<u8>)>) -> BoxFuture<'_, Result<(), Trouble>>;
+
+    /// Takes the right to answer under a key, for a bounded time. `place` is a digest of caller, method,
+    /// path and key; `request` one of the body.
+    fn claim<'a>(&'a self, place: &'a str, request: &'a str) -> BoxFuture<'a, Result<Claim, Trouble>>;
+
+    /// Keeps the answer for 24 hours.
+    fn remember<'a>(&'a self, place: &'a str, answer: &'a Remembered) -> BoxFuture<'a, Result<(), Trouble>>;
+
+    /// Gives the right back: nothing was done.
+    fn release<'a>(&'a self, place: &'a str) -> BoxFuture<'a, Result<(), Trouble>>;
+}
+
+/// Who may answer under an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// Whoever asked.
+    Ours,
+    /// Nobody: it was answered.
+    Answered(Remembered),
+    /// Another request that runs; the digest of its body.
+    Running(String),
+}
+
+/// An answer that was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Digest of the body that it answers.
+    pub request: String,
+    /// HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+}
+
 /// A workspace as it stood at an instant.
 #[derive(Debug, Clone)]
 pub struct View {

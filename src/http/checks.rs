@@ -1,13 +1,21 @@
 //! Checks: would it pass now? Nothing is changed by asking.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::answer::{BlockedBy, Head};
-use super::desk::Desk;
-use super::form::{Amount, Invalid};
-use super::seam::{Answer, Ask, Place, Problem, WriteProblems};
+use super::Api;
+use super::answer::Head;
+use super::auth::Caller;
+use super::body::Body;
+use super::desk::{Answer, ok};
+use super::ids::Ids;
+use super::limit::of_one_event;
+use super::problem::Problem;
+use super::route::{Access, Personal, Routes, Scope, post};
+use super::value::{Amount, BlockedBy, FeatureName, Id, UserName};
 use crate::domain::decision::Reason;
 use crate::domain::hold::Wish;
 use crate::domain::rates::RateCard;
@@ -16,11 +24,11 @@ use crate::domain::{Credits, FeatureId, UserId, WorkspaceId};
 /// What somebody is about to spend: `credits`, or what the rate card prices.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CheckBody {
+struct CheckBody {
     /// Who.
-    user: UserId,
+    user: UserName,
     /// What on.
-    feature: FeatureId,
+    feature: FeatureName,
     /// How much; when left out, the rate card says.
     credits: Option<Amount>,
     /// The model that will answer.
@@ -34,33 +42,23 @@ pub struct CheckBody {
 }
 
 impl CheckBody {
-    fn wish(&self, rates: &RateCard) -> Result<Wish, Invalid> {
-        let credits = match &self.credits {
-            Some(credits) => event_credits(credits)?,
-            None => self.priced(rates)?,
-        };
-        Ok(Wish { user: self.user.clone(), feature: self.feature.clone(), credits })
+    fn wish(self, rates: &RateCard) -> Result<Wish, Problem> {
+        let credits = self.credits.map_or_else(|| self.priced(rates), of_one_event)?;
+        Ok(Wish { user: self.user.0, feature: self.feature.0, credits })
     }
 
-    fn priced(&self, rates: &RateCard) -> Result<Credits, Invalid> {
-        let Self { feature, model, quantity, input_tokens, output_tokens, .. } = self;
+    fn priced(&self, rates: &RateCard) -> Result<Credits, Problem> {
+        let Self { feature: Id(feature), model, quantity, input_tokens, output_tokens, .. } = self;
         let price = rates.price(feature, model.as_deref(), *quantity, *input_tokens, *output_tokens);
-        let words = || format!("no credits were given, and the rate card has no rate for {feature}");
-        let price = price.ok_or_else(|| Invalid::new("unpriced", words()))?;
-        price.map_err(|fault| Invalid::new("invalid_credits", format!("credits {fault}")))
+        let detail = || format!("no credits were given, and the rate card has no rate for {feature}");
+        let price = price.ok_or_else(|| Problem::invalid("unpriced", detail()))?;
+        price.map_err(|fault| Problem::invalid("invalid_credits", format!("credits {fault}")))
     }
-}
-
-/// Credits that one event may ask for. Errors: as of [`Amount::of`], and more than 1,000,000,000.
-pub fn event_credits(amount: &Amount) -> Result<Credits, Invalid> {
-    let credits = amount.of("credits")?;
-    let words = || format!("credits {credits} are more than one event may take, 1000000000");
-    if credits > Credits::EVENT_MAX { Err(Invalid::new("invalid_credits", words())) } else { Ok(credits) }
 }
 
 /// Whether it would pass.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct CheckLine {
+struct CheckAnswer {
     /// Whose, and when.
     #[serde(flatten)]
     head: Head,
@@ -78,20 +76,27 @@ pub struct CheckLine {
     credits: Credits,
 }
 
-/// Says whether it would pass now.
-#[utoipa::path(
-    post, path = "/v1/workspaces/{workspace}/check", tag = "checks",
-    params(("workspace" = WorkspaceId, Path)), request_body = CheckBody,
-    responses((status = 200, description = "The answer", body = CheckLine), WriteProblems)
-)]
-pub async fn post(
-    State(desk): State<Desk>,
-    Place(workspace): Place<WorkspaceId>,
-    Ask(body): Ask<CheckBody>,
-) -> Result<Answer<CheckLine>, Problem> {
-    let wish = body.wish(&desk.rates)?;
-    let answer = desk.office.check(&workspace, &wish).await?;
-    Ok(Answer::ok(CheckLine {
+/// The routes of checks.
+pub fn routes() -> Routes {
+    let spec = post("/v1/workspaces/{workspace}/check", Access::Needs(Scope::Check))
+        .says("Whether it would pass now; changes nothing")
+        .personal(Personal::Handler)
+        .takes::<CheckBody>()
+        .gives::<CheckAnswer>(200, "`allowed`, or the first rule that fails")
+        .refuses(422, "`unpriced`: neither credits nor a rate");
+    Routes::of("checks").add(spec, check)
+}
+
+async fn check(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Ids(workspace): Ids<WorkspaceId>,
+    Body { value, .. }: Body<CheckBody>,
+) -> Answer<CheckAnswer> {
+    caller.only(&value.user.0)?;
+    let wish = value.wish(&api.rules.rates)?;
+    let answer = api.office.check(&workspace, &wish).await?;
+    ok(CheckAnswer {
         head: Head::new(&workspace, &answer.period, answer.at),
         allowed: answer.allowed,
         reason: answer.denial.as_ref().map(|denial| denial.reason),
@@ -99,5 +104,5 @@ pub async fn post(
         user: wish.user,
         feature: wish.feature,
         credits: wish.credits,
-    }))
+    })
 }

@@ -1,52 +1,47 @@
-//! What handlers ask: the office, the tables, the rate card; and the questions that many of them share.
+//! The questions that many handlers share: how does a workspace stand, and make this change.
 
-#[cfg(test)]
-mod tests;
+use axum::Json;
+use axum::http::StatusCode;
 
-use std::sync::Arc;
-
+use super::Api;
 use super::answer::Written;
-use super::seam::Problem;
+use super::problem::Problem;
+use super::value::Date;
 use crate::domain::WorkspaceId;
 use crate::domain::change::{Author, Change, Changed};
-use crate::domain::period::PeriodName;
-use crate::domain::ports::{Office, View};
-use crate::domain::rates::RateCard;
-use crate::domain::reports::Reports;
+use crate::domain::ports::View;
+use std::sync::Arc;
 
-/// Everything that handlers need.
-#[derive(Clone)]
-pub struct Desk {
-    /// Changes, holds and balances.
-    pub office: Arc<dyn Office>,
-    /// What was recorded.
-    pub reports: Arc<dyn Reports>,
-    /// Prices what comes without credits.
-    pub rates: Arc<RateCard>,
+/// What a handler answers.
+pub type Answer<T> = Result<(StatusCode, Json<T>), Problem>;
+
+/// 200 with a body.
+pub fn ok<T>(it: T) -> Answer<T> {
+    Ok((StatusCode::OK, Json(it)))
 }
 
-impl Desk {
+impl Api {
     /// A workspace in the running period, or in the one of that name. Errors: 404.
-    pub async fn view(
+    pub(super) async fn view(
         &self,
         workspace: &WorkspaceId,
-        period: Option<PeriodName>,
+        period: Option<Date>,
     ) -> Result<Arc<View>, Problem> {
-        if let Some(view) = self.office.view(workspace, period).await? {
+        let name = period.map(|Date(name)| name);
+        if let Some(view) = self.office.view(workspace, name).await? {
             return Ok(view);
         }
-        let known = period.is_some() && self.office.view(workspace, None).await?.is_some();
-        Err(match period.filter(|_| known) {
-            Some(name) => Problem::unknown(
-                "unknown_period",
-                format!("workspace {workspace} has no period that starts on {name}"),
-            ),
-            None => Problem::unknown("unknown_workspace", format!("workspace {workspace} was never seen")),
-        })
+        if let Some(name) = name
+            && self.office.view(workspace, None).await?.is_some()
+        {
+            let detail = format!("workspace {workspace} has no period that starts on {name}");
+            return Err(Problem::unknown("unknown_period", detail));
+        }
+        Err(Problem::unknown("unknown_workspace", format!("workspace {workspace} was never seen")))
     }
 
     /// Makes a change, and words its answer.
-    pub async fn change(
+    pub(super) async fn change(
         &self,
         workspace: &WorkspaceId,
         change: Change,
@@ -55,4 +50,19 @@ impl Desk {
         let changed = self.office.change(workspace, &change, author).await??;
         Ok((Written::of(workspace, &change, &changed), changed))
     }
+
+    /// The same, answered at once.
+    pub(super) async fn answer(
+        &self,
+        status: StatusCode,
+        workspace: &WorkspaceId,
+        change: Change,
+        author: &Author,
+    ) -> Answer<Written> {
+        let (written, _) = self.change(workspace, change, author).await?;
+        Ok((status, Json(written)))
+    }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

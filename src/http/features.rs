@@ -1,15 +1,23 @@
 //! Features: what all users together spent on each, and the limit of that.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::Api;
 use super::answer::{About, Head, Listed, Written};
-use super::desk::Desk;
-use super::form::{Invalid, LimitField, with_reason};
-use super::seam::{Answer, Params, Place, Problem, ReadProblems, Write, WriteProblems, page};
-use super::users::PeriodQuery;
+use super::body::Body;
+use super::desk::{Answer, ok};
+use super::idempotency::Write;
+use super::ids::{Ids, Query};
+use super::limit::Limit;
+use super::page::{Page, Wanted};
+use super::route::{Access, Routes, Scope, get, put};
+use super::users::{ListQuery, PeriodQuery};
+use super::value::Reason;
 use crate::domain::change::{Change, LimitSetting};
 use crate::domain::standing::{self, FeatureLine};
 use crate::domain::{FeatureId, WorkspaceId};
@@ -17,69 +25,68 @@ use crate::domain::{FeatureId, WorkspaceId};
 /// A feature's settings, whole.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct FeatureBody {
+struct FeatureBody {
     /// Credits a period over all users; `none`, null or left out: no limit.
-    limit: Option<LimitField>,
+    limit: Option<Limit>,
     /// Why, for the ledger.
-    reason: Option<String>,
+    reason: Option<Reason>,
 }
 
 impl FeatureBody {
-    fn change(&self, feature: FeatureId) -> Result<Change, Invalid> {
-        let limit = self.limit.as_ref().map(|limit| limit.setting("limit")).transpose()?;
-        let limit = limit.and_then(|limit| match limit {
+    fn change(&self, feature: FeatureId) -> Change {
+        let limit = self.limit.and_then(|Limit(limit)| match limit {
             LimitSetting::Credits(credits) => Some(credits),
             LimitSetting::None => None,
         });
-        Ok(Change::Feature { feature, limit })
+        Change::Feature { feature, limit }
     }
 }
 
-/// Shows every feature that was used or has a limit.
-#[utoipa::path(
-    get, path = "/v1/workspaces/{workspace}/features", tag = "features",
-    params(("workspace" = WorkspaceId, Path), PeriodQuery, page::Cut),
-    responses((status = 200, description = "A page", body = Listed<FeatureLine>), ReadProblems)
-)]
-pub async fn list(
-    State(desk): State<Desk>,
-    Place(workspace): Place<WorkspaceId>,
-    Params(query): Params<page::PeriodCut>,
-) -> Result<Answer<Listed<FeatureLine>>, Problem> {
-    let (period, cut) = query.parts()?;
-    let view = desk.view(&workspace, period).await?;
-    let (items, next_cursor) = cut.of(standing::features(&view), |line| line.feature.as_str());
-    Ok(Answer::ok(Listed { head: Head::of(&workspace, &view), items, next_cursor }))
+/// The routes of features.
+pub fn routes() -> Routes {
+    let (all, one) = ("/v1/workspaces/{workspace}/features", "/v1/workspaces/{workspace}/features/{feature}");
+    let listed = get(all, Access::Needs(Scope::Read)).says("Every feature that was used or has a limit");
+    let shown = get(one, Access::Needs(Scope::Read)).says("A feature; zeros when it was never used");
+    let put = put(one, Access::Needs(Scope::Admin))
+        .says("Sets or lifts the limit of a feature over all users")
+        .keyed()
+        .takes::<FeatureBody>()
+        .gives::<Written>(200, "The settings are replaced");
+    Routes::of("features")
+        .add(listed.query::<ListQuery>().gives::<Listed<FeatureLine>>(200, "A page"), list)
+        .add(shown.query::<PeriodQuery>().gives::<About<FeatureLine>>(200, "The feature"), show)
+        .add(put, replace)
 }
 
-/// Shows a feature; zeros when it was never used.
-#[utoipa::path(
-    get, path = "/v1/workspaces/{workspace}/features/{feature}", tag = "features",
-    params(("workspace" = WorkspaceId, Path), ("feature" = FeatureId, Path), PeriodQuery),
-    responses((status = 200, description = "The feature", body = About<FeatureLine>), ReadProblems)
-)]
-pub async fn get(
-    State(desk): State<Desk>,
-    Place((workspace, feature)): Place<(WorkspaceId, FeatureId)>,
-    Params(query): Params<PeriodQuery>,
-) -> Result<Answer<About<FeatureLine>>, Problem> {
-    let view = desk.view(&workspace, query.name()?).await?;
+async fn list(
+    State(api): State<Arc<Api>>,
+    Ids(workspace): Ids<WorkspaceId>,
+    Query(query): Query<ListQuery>,
+) -> Answer<Listed<FeatureLine>> {
+    let wanted = Wanted::<FeatureId>::read(query.limit, query.cursor.as_deref())?;
+    let view = api.view(&workspace, query.period).await?;
+    let mut features = standing::features(&view);
+    features.retain(|line| wanted.after.as_ref().is_none_or(|after| line.feature > *after));
+    let page = Page::cut(features, wanted.limit, |line| line.feature.clone());
+    ok(Listed { head: Head::of(&workspace, &view), page })
+}
+
+async fn show(
+    State(api): State<Arc<Api>>,
+    Ids((workspace, feature)): Ids<(WorkspaceId, FeatureId)>,
+    Query(query): Query<PeriodQuery>,
+) -> Answer<About<FeatureLine>> {
+    let view = api.view(&workspace, query.period).await?;
     let it = standing::feature(&view, &feature);
-    Ok(Answer::ok(About { head: Head::of(&workspace, &view), it }))
+    ok(About { head: Head::of(&workspace, &view), it })
 }
 
-/// Sets or lifts a feature's limit.
-#[utoipa::path(
-    put, path = "/v1/workspaces/{workspace}/features/{feature}", tag = "features",
-    params(("workspace" = WorkspaceId, Path), ("feature" = FeatureId, Path)), request_body = FeatureBody,
-    responses((status = 200, description = "Done", body = Written), WriteProblems)
-)]
-pub async fn put(
-    State(desk): State<Desk>,
-    Place((workspace, feature)): Place<(WorkspaceId, FeatureId)>,
-    Write { author, body }: Write<FeatureBody>,
-) -> Result<Answer<Written>, Problem> {
-    let author = with_reason(author, body.reason.as_deref())?;
-    let (written, _) = desk.change(&workspace, body.change(feature)?, &author).await?;
-    Ok(Answer(StatusCode::OK, written))
+async fn replace(
+    State(api): State<Arc<Api>>,
+    Ids((workspace, feature)): Ids<(WorkspaceId, FeatureId)>,
+    write: Write,
+    Body { value, digest }: Body<FeatureBody>,
+) -> Answer<Written> {
+    let change = value.change(feature);
+    api.answer(StatusCode::OK, &workspace, change, &write.author(&digest, value.reason)).await
 }

@@ -27,7 +27,11 @@ impl<'de> Deserialize<'de> for Limit {
             }
             text => {
                 let amount: Result<Amount, _> = serde_json::from_str(text);
-                let Amount(credits) = amount.map_err(serde::de::Error::custom)?;
+                let Amount(credits) = amount.map_err(|fault| {
+                    // The inner reader adds a place that is none in the body.
+                    let words = fault.to_string();
+                    serde::de::Error::custom(words.split(" at line ").next().unwrap_or_default())
+                })?;
                 Ok(Self(LimitSetting::Credits(credits)))
             }
         }
@@ -61,7 +65,11 @@ pub fn above_zero(amount: Amount) -> Result<Credits, Problem> {
 pub fn of_one_event(amount: Amount) -> Result<Credits, Problem> {
     let Amount(credits) = amount;
     let detail = || format!("credits: one event takes at most 1000000000; it is {credits}");
-    if credits > Credits::EVENT_MAX { Err(Problem::invalid("invalid_credits", detail())) } else { Ok(credits) }
+    if credits > Credits::EVENT_MAX {
+        Err(Problem::invalid("invalid_credits", detail()))
+    } else {
+        Ok(credits)
+    }
 }
 
 #[cfg(test)]

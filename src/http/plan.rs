@@ -1,14 +1,20 @@
 //! The plan of a workspace: what enters its pool with each period, and the rules around it.
 
+use std::sync::Arc;
+
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Api;
 use super::answer::{About, Head, Written};
-use super::desk::Desk;
-use super::form::{Amount, Invalid, optional, with_reason};
-use super::seam::{Answer, Place, Problem, ReadProblems, Write, WriteProblems};
+use super::body::Body;
+use super::desk::{Answer, ok};
+use super::idempotency::Write;
+use super::ids::Ids;
+use super::problem::Problem;
+use super::route::{Access, Routes, Scope, get as read, put as write};
+use super::value::{Amount, Reason};
 use crate::domain::book::Workspace;
 use crate::domain::calendar::{Calendar, CalendarError};
 use crate::domain::change::{CarryOver, Change, Enforcement, Plan, Seats, Thresholds};
@@ -19,7 +25,7 @@ use crate::domain::{Credits, WorkspaceId};
 /// `credits_per_seat`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PlanBody {
+struct PlanBody {
     /// Credits that enter the pool with each period.
     monthly_credits: Option<Amount>,
     /// How many seats are paid for.
@@ -39,12 +45,12 @@ pub struct PlanBody {
     /// At most 10 rising percentages, 1 to 100; 50, 80 and 100 when left out.
     thresholds: Option<Vec<i64>>,
     /// Why, for the ledger.
-    reason: Option<String>,
+    reason: Option<Reason>,
 }
 
 impl PlanBody {
     /// The plan. Errors: the first field that is no good.
-    fn plan(&self) -> Result<Plan, Invalid> {
+    fn plan(&self) -> Result<Plan, Problem> {
         let (monthly_credits, seats) = self.credits()?;
         let timezone = self.timezone.clone().unwrap_or_else(|| "UTC".to_owned());
         let anchor_day = self.anchor_day.map_or(1, |day| i8::try_from(day).unwrap_or(0));
@@ -55,20 +61,20 @@ impl PlanBody {
             timezone,
             anchor_day,
             enforcement: self.enforcement.unwrap_or_default(),
-            default_user_limit: optional(self.default_user_limit.as_ref(), "default_user_limit")?,
+            default_user_limit: self.default_user_limit.map(|Amount(limit)| limit),
             carry_over: self.carry_over.unwrap_or_default(),
             thresholds: self.thresholds()?,
         })
     }
 
-    fn credits(&self) -> Result<(Credits, Option<Seats>), Invalid> {
-        let invalid = |words: &str| Err(Invalid::new("invalid_plan", words));
-        match (&self.monthly_credits, self.seats, &self.credits_per_seat) {
-            (Some(monthly), None, None) => Ok((monthly.of("monthly_credits")?, None)),
-            (None, Some(seats), Some(each)) => {
-                let seats = Seats { seats, credits_per_seat: each.of("credits_per_seat")? };
+    fn credits(&self) -> Result<(Credits, Option<Seats>), Problem> {
+        let invalid = |words: &str| Err(Problem::invalid("invalid_plan", words));
+        match (self.monthly_credits, self.seats, self.credits_per_seat) {
+            (Some(Amount(monthly)), None, None) => Ok((monthly, None)),
+            (None, Some(seats), Some(Amount(credits_per_seat))) => {
+                let seats = Seats { seats, credits_per_seat };
                 let words = "seats x credits_per_seat is more than 8000000000 credits";
-                let credits = seats.credits().ok_or_else(|| Invalid::new("too_many_credits", words))?;
+                let credits = seats.credits().ok_or_else(|| Problem::invalid("too_many_credits", words))?;
                 Ok((credits, Some(seats)))
             }
             (Some(_), _, _) => invalid("monthly_credits and seats exclude each other: give one of them"),
@@ -77,15 +83,15 @@ impl PlanBody {
         }
     }
 
-    fn thresholds(&self) -> Result<Thresholds, Invalid> {
+    fn thresholds(&self) -> Result<Thresholds, Problem> {
         let Some(percents) = &self.thresholds else { return Ok(Thresholds::default()) };
         // 0 stands for what fits no byte: it is no threshold either.
         let percents: Vec<u8> = percents.iter().map(|percent| u8::try_from(*percent).unwrap_or(0)).collect();
-        Thresholds::try_from(percents).map_err(|words| Invalid::new("invalid_thresholds", words))
+        Thresholds::try_from(percents).map_err(|words| Problem::invalid("invalid_thresholds", words))
     }
 }
 
-fn invalid_calendar(fault: CalendarError) -> Invalid {
+fn invalid_calendar(fault: CalendarError) -> Problem {
     let code = match fault {
         CalendarError::AnchorDay(_) => "invalid_anchor_day",
         CalendarError::TimeZone(_) | CalendarError::Stored(_) => "invalid_timezone",
@@ -95,12 +101,12 @@ fn invalid_calendar(fault: CalendarError) -> Invalid {
     } else {
         fault.to_string()
     };
-    Invalid::new(code, words)
+    Problem::invalid(code, words)
 }
 
 /// A plan as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct PlanLine {
+struct PlanLine {
     /// Credits that enter the pool with each period.
     monthly_credits: Credits,
     /// Seats that these come from; null when they are given as such.
@@ -154,7 +160,7 @@ fn plan_of(state: &Workspace) -> Plan {
 
 /// A plan that was put.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct PlanWritten {
+struct PlanWritten {
     /// The change.
     #[serde(flatten)]
     written: Written,
@@ -165,40 +171,38 @@ pub struct PlanWritten {
     effective_from: Option<Instant>,
 }
 
-/// Shows the plan.
-#[utoipa::path(
-    get, path = "/v1/workspaces/{workspace}/plan", tag = "workspaces",
-    params(("workspace" = WorkspaceId, Path)),
-    responses((status = 200, description = "The plan", body = About<PlanLine>), ReadProblems)
-)]
-pub async fn get(
-    State(desk): State<Desk>,
-    Place(workspace): Place<WorkspaceId>,
-) -> Result<Answer<About<PlanLine>>, Problem> {
-    let view = desk.view(&workspace, None).await?;
+/// The routes of the plan.
+pub fn routes() -> Routes {
+    let path = "/v1/workspaces/{workspace}/plan";
+    let shown = read(path, Access::Needs(Scope::Read)).says("The plan of a workspace");
+    let put = write(path, Access::Needs(Scope::Admin))
+        .says("Replaces the plan; a changed amount enters or leaves the pool at once")
+        .keyed()
+        .takes::<PlanBody>()
+        .gives::<PlanWritten>(200, "The plan is replaced")
+        .refuses(409, "`insufficient_credits`: the pool has not got what the plan is lowered by")
+        .refuses(422, "`invalid_plan`, `invalid_timezone`, `invalid_anchor_day`, `invalid_thresholds`");
+    Routes::of("workspaces").add(shown.gives::<About<PlanLine>>(200, "The plan"), show).add(put, replace)
+}
+
+async fn show(State(api): State<Arc<Api>>, Ids(workspace): Ids<WorkspaceId>) -> Answer<About<PlanLine>> {
+    let view = api.view(&workspace, None).await?;
     if view.state.calendar.version() == 0 {
         return Err(Problem::unknown("unknown_plan", format!("workspace {workspace} has no plan yet")));
     }
     let plan = PlanLine::from(&plan_of(&view.state));
-    Ok(Answer::ok(About { head: Head::of(&workspace, &view), it: plan }))
+    ok(About { head: Head::of(&workspace, &view), it: plan })
 }
 
-/// Replaces the plan. A changed amount enters or leaves the pool at once; time zone and anchor day
-/// change when the running period ends.
-#[utoipa::path(
-    put, path = "/v1/workspaces/{workspace}/plan", tag = "workspaces",
-    params(("workspace" = WorkspaceId, Path)), request_body = PlanBody,
-    responses((status = 200, description = "Done", body = PlanWritten), WriteProblems)
-)]
-pub async fn put(
-    State(desk): State<Desk>,
-    Place(workspace): Place<WorkspaceId>,
-    Write { author, body }: Write<PlanBody>,
-) -> Result<Answer<PlanWritten>, Problem> {
-    let plan = body.plan()?;
-    let author = with_reason(author, body.reason.as_deref())?;
+async fn replace(
+    State(api): State<Arc<Api>>,
+    Ids(workspace): Ids<WorkspaceId>,
+    write: Write,
+    body: Body<PlanBody>,
+) -> Answer<PlanWritten> {
+    let plan = body.value.plan()?;
     let line = PlanLine::from(&plan);
-    let (written, changed) = desk.change(&workspace, Change::Plan(plan), &author).await?;
-    let effective_from = changed.effective_from;
-    Ok(Answer(StatusCode::OK, PlanWritten { written, plan: line, effective_from }))
+    let author = write.author(&body.digest, body.value.reason);
+    let (written, changed) = api.change(&workspace, Change::Plan(plan), &author).await?;
+    ok(PlanWritten { written, plan: line, effective_from: changed.effective_from })
 }

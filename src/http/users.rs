@@ -4,89 +4,112 @@
 mod patch;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::Api;
 use super::answer::{About, Head, Listed};
-use super::desk::Desk;
-use super::form::Invalid;
-use super::seam::{Answer, Params, Place, Problem, ReadProblems, page};
-use crate::domain::period::{Instant, PeriodName};
+use super::desk::{Answer, ok};
+use super::ids::{Ids, Query};
+use super::page::{Limit, Page, Wanted};
+use super::problem::Problem;
+use super::route::{Access, Personal, Routes, Scope, get};
+use super::value::{Date, Id, TeamName};
+use crate::domain::period::Instant;
 use crate::domain::ports::View;
 use crate::domain::reports::Activity;
-use crate::domain::standing::{self, Roster, Sort, UserLine};
+use crate::domain::standing::{self, Place, Roster, Sort, UserLine};
 use crate::domain::{FeatureId, TeamId, UserId, WorkspaceId};
-
-pub use patch::{__path_patch, __path_patch_many, BulkBody, UserBody, patch, patch_many};
 
 /// Which period.
 #[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
 pub struct PeriodQuery {
-    /// The period's start date, `2026-11-01`; the running one when left out.
-    #[param(value_type = Option<PeriodName>)]
-    pub period: Option<String>,
+    /// The period's start date; the running one when left out
+    pub period: Option<Date>,
 }
 
-impl PeriodQuery {
-    /// The period's name. Errors: no date.
-    pub fn name(&self) -> Result<Option<PeriodName>, Invalid> {
-        period_name(self.period.as_deref())
-    }
-}
-
-/// Reads a period's name. Errors: no date.
-pub fn period_name(text: Option<&str>) -> Result<Option<PeriodName>, Invalid> {
-    let words = |text: &str| format!("period {text:?} is not a start date, 2026-11-01 for example");
-    text.map(|text| text.parse().map_err(|_| Invalid::new("invalid_period", words(text)))).transpose()
+/// Which period, and which part of a list that goes by id.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+pub struct ListQuery {
+    /// The period's start date; the running one when left out
+    pub period: Option<Date>,
+    /// At most so many
+    pub limit: Option<Limit>,
+    /// `next_cursor` of the page before
+    pub cursor: Option<String>,
 }
 
 /// Which users, in which order.
 #[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct UsersQuery {
-    /// The period's start date; the running one when left out.
-    #[param(value_type = Option<PeriodName>)]
-    period: Option<String>,
-    /// `-used` (the default), `used`, `-utilization`, `remaining` or `user`; ties by id.
-    sort: Option<String>,
-    /// Only members of this team.
-    #[param(value_type = Option<TeamId>)]
-    team: Option<String>,
-    /// Only ids that contain this, whatever the case.
+struct UsersQuery {
+    /// The period's start date; the running one when left out
+    period: Option<Date>,
+    /// `-used` when left out; ties by id
+    sort: Option<SortName>,
+    /// Only members of this team
+    team: Option<TeamName>,
+    /// Only ids that contain this, whatever the case
     q: Option<String>,
-    /// At most so many, 1 to 1000; 100 when left out.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<String>,
-    /// `next_cursor` of the page before.
+    /// At most so many
+    limit: Option<Limit>,
+    /// `next_cursor` of the page before, with the same `sort`
     cursor: Option<String>,
 }
 
-impl UsersQuery {
-    fn roster(&self) -> Result<Roster, Invalid> {
-        let sort = self.sort.as_deref().map_or(Ok(Sort::default()), str::parse);
-        let sort = sort.map_err(|words| Invalid::new("invalid_sort", words))?;
-        let team = self.team.as_deref().map(TeamId::parse).transpose();
-        let team = team.map_err(|fault| Invalid::new("invalid_id", format!("team {fault}")))?;
-        let after = self.cursor.as_deref().map(|cursor| place(cursor, sort)).transpose()?;
-        Ok(Roster { sort, team, contains: self.q.clone(), after })
+/// By what users are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+enum SortName {
+    /// Who spent most first
+    #[serde(rename = "-used")]
+    UsedFalling,
+    /// Who spent least first
+    #[serde(rename = "used")]
+    UsedRising,
+    /// Who is nearest to their limit first; who has none last
+    #[serde(rename = "-utilization")]
+    UtilizationFalling,
+    /// Who may spend least first
+    #[serde(rename = "remaining")]
+    RemainingRising,
+    /// By id
+    #[serde(rename = "user")]
+    User,
+}
+
+impl From<SortName> for Sort {
+    fn from(name: SortName) -> Self {
+        match name {
+            SortName::UsedFalling => Self::UsedFalling,
+            SortName::UsedRising => Self::UsedRising,
+            SortName::UtilizationFalling => Self::UtilizationFalling,
+            SortName::RemainingRising => Self::RemainingRising,
+            SortName::User => Self::User,
+        }
     }
 }
 
-/// A cursor goes with the sort that it was given for.
-fn place(cursor: &str, sort: Sort) -> Result<standing::Place, Invalid> {
-    let text = page::decode(cursor)?;
-    let rest = text.strip_prefix(sort.name()).and_then(|rest| rest.strip_prefix(' '));
-    rest.and_then(|rest| rest.parse().ok()).ok_or_else(page::stranger)
+/// Where a page ends: it goes on in the same order only.
+type Cursor = (String, Place);
+
+impl UsersQuery {
+    /// The users that are wanted, and how many of them.
+    fn wanted(self) -> Result<(Roster, usize), Problem> {
+        let sort = self.sort.map_or_else(Sort::default, Sort::from);
+        let wanted = Wanted::<Cursor>::read(self.limit, self.cursor.as_deref())?;
+        let other = || Problem::invalid("invalid_cursor", "this cursor was made for another sort");
+        let after =
+            wanted.after.map(|(name, place)| (name == sort.name()).then_some(place).ok_or_else(other));
+        let team = self.team.map(|Id(team)| team);
+        Ok((Roster { sort, team, contains: self.q, after: after.transpose()? }, wanted.limit))
+    }
 }
 
 /// A user as the API shows them.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct UserAnswer {
+struct UserAnswer {
     /// Limit, account and sums.
     #[serde(flatten)]
     line: UserLine,
@@ -109,12 +132,12 @@ impl UserAnswer {
 
 /// Tables that are away take two fields with them, not the balances.
 async fn activity(
-    desk: &Desk,
+    api: &Api,
     workspace: &WorkspaceId,
     view: &View,
     user: Option<&UserId>,
 ) -> BTreeMap<UserId, Activity> {
-    match desk.reports.activity(workspace, &view.period, user).await {
+    match api.reports.activity(workspace, &view.period, user).await {
         Ok(rows) => rows.into_iter().map(|row| (row.user.clone(), row)).collect(),
         Err(fault) => {
             tracing::warn!(%fault, %workspace, "users are shown without what they did last");
@@ -123,41 +146,41 @@ async fn activity(
     }
 }
 
-/// Shows every user, the idle too.
-#[utoipa::path(
-    get, path = "/v1/workspaces/{workspace}/users", tag = "users",
-    params(("workspace" = WorkspaceId, Path), UsersQuery),
-    responses((status = 200, description = "A page", body = Listed<UserAnswer>), ReadProblems)
-)]
-pub async fn list(
-    State(desk): State<Desk>,
-    Place(workspace): Place<WorkspaceId>,
-    Params(query): Params<UsersQuery>,
-) -> Result<Answer<Listed<UserAnswer>>, Problem> {
-    let (roster, limit) = (query.roster()?, page::limit(query.limit.as_deref())?);
-    let view = desk.view(&workspace, period_name(query.period.as_deref())?).await?;
-    let page = roster.page(&view, limit);
-    let activity = activity(&desk, &workspace, &view, None).await;
-    let next = page.next.map(|place| page::encode(&format!("{} {place}", roster.sort.name())));
-    let items = page.lines.into_iter().map(|line| UserAnswer::of(line, &activity)).collect();
-    Ok(Answer::ok(Listed { head: Head::of(&workspace, &view), items, next_cursor: next }))
+/// The routes of users.
+pub fn routes() -> Routes {
+    let (all, one) = ("/v1/workspaces/{workspace}/users", "/v1/workspaces/{workspace}/users/{user}");
+    let listed = get(all, Access::Needs(Scope::Read)).says("Every user, the idle too");
+    let shown =
+        get(one, Access::Needs(Scope::Read)).says("A user: limit, account, sums").personal(Personal::Path);
+    let reads = Routes::of("users")
+        .add(listed.query::<UsersQuery>().gives::<Listed<UserAnswer>>(200, "A page"), list)
+        .add(shown.query::<PeriodQuery>().gives::<About<UserAnswer>>(200, "The user"), show);
+    patch::add(reads, all, one)
 }
 
-/// Shows one user.
-#[utoipa::path(
-    get, path = "/v1/workspaces/{workspace}/users/{user}", tag = "users",
-    params(("workspace" = WorkspaceId, Path), ("user" = UserId, Path), PeriodQuery),
-    responses((status = 200, description = "The user", body = About<UserAnswer>), ReadProblems)
-)]
-pub async fn get(
-    State(desk): State<Desk>,
-    Place((workspace, user)): Place<(WorkspaceId, UserId)>,
-    Params(query): Params<PeriodQuery>,
-) -> Result<Answer<About<UserAnswer>>, Problem> {
-    let view = desk.view(&workspace, query.name()?).await?;
-    let unknown =
-        || Problem::unknown("unknown_user", format!("user {user} was never seen in workspace {workspace}"));
-    let line = standing::user(&view, &user).ok_or_else(unknown)?;
-    let activity = activity(&desk, &workspace, &view, Some(&user)).await;
-    Ok(Answer::ok(About { head: Head::of(&workspace, &view), it: UserAnswer::of(line, &activity) }))
+async fn list(
+    State(api): State<Arc<Api>>,
+    Ids(workspace): Ids<WorkspaceId>,
+    Query(query): Query<UsersQuery>,
+) -> Answer<Listed<UserAnswer>> {
+    let period = query.period;
+    let (roster, limit) = query.wanted()?;
+    let view = api.view(&workspace, period).await?;
+    let activity = activity(&api, &workspace, &view, None).await;
+    let lines = roster.lines(&view, limit + 1).into_iter();
+    let items = lines.map(|line| UserAnswer::of(line, &activity)).collect();
+    let place = |item: &UserAnswer| (roster.sort.name(), roster.sort.place(&item.line));
+    ok(Listed { head: Head::of(&workspace, &view), page: Page::cut(items, limit, place) })
+}
+
+async fn show(
+    State(api): State<Arc<Api>>,
+    Ids((workspace, user)): Ids<(WorkspaceId, UserId)>,
+    Query(query): Query<PeriodQuery>,
+) -> Answer<About<UserAnswer>> {
+    let view = api.view(&workspace, query.period).await?;
+    let detail = || format!("user {user} was never seen in workspace {workspace}");
+    let line = standing::user(&view, &user).ok_or_else(|| Problem::unknown("unknown_user", detail()))?;
+    let activity = activity(&api, &workspace, &view, Some(&user)).await;
+    ok(About { head: Head::of(&workspace, &view), it: UserAnswer::of(line, &activity) })
 }

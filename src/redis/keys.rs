@@ -47,6 +47,11 @@ impl Keys {
         self.prefix(shard) + "relay"
     }
 
+    /// What was answered under an idempotency key that belongs to no workspace.
+    pub fn remembered(&self, place: &str) -> String {
+        format!("{}:answer:{place}", self.name)
+    }
+
     /// Settings of a workspace.
     pub fn settings(&self, workspace: &WorkspaceId) -> String {
         format!("{}w:{workspace}", self.prefix(self.shard_of(workspace)))

@@ -11,6 +11,7 @@ mod keys;
 mod ledger;
 mod link;
 mod outbox;
+mod remembered;
 mod reply;
 mod request;
 mod told;

@@ -1,58 +1,28 @@
 //! Requests against handlers on an office that is a model: statuses, shapes, exact numbers.
 
 mod reads;
-mod tables;
+pub mod tables;
 mod world;
 mod writes;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::http::Request;
-use axum::routing::{get, post};
+use axum::body::to_bytes;
 use serde_json::Value;
-use tower::ServiceExt;
 
-use super::Desk;
+use crate::domain::event::DecodeRules;
 use crate::domain::rates::RateCard;
-use crate::http::{checks, credits, features, holds, plan, reversals, teams, users, workspaces};
-
-fn routes() -> Router<Desk> {
-    let one = "/v1/workspaces/{workspace}";
-    let under = |rest: &str| format!("{one}/{rest}");
-    Router::new()
-        .route("/v1/workspaces", get(workspaces::list))
-        .route(one, get(workspaces::get))
-        .route(&under("plan"), get(plan::get).put(plan::put))
-        .route(&under("users"), get(users::list).patch(users::patch_many))
-        .route(&under("users/{user}"), get(users::get).patch(users::patch))
-        .route(&under("teams"), get(teams::list))
-        .route(&under("teams/{team}"), get(teams::get).put(teams::put))
-        .route(&under("features"), get(features::list))
-        .route(&under("features/{feature}"), get(features::get).put(features::put))
-        .route(&under("top-ups"), post(credits::top_up))
-        .route(&under("transfers"), post(credits::transfer))
-        .route(&under("grants"), post(credits::grant))
-        .route(&under("reversals"), post(reversals::post))
-        .route(&under("check"), post(checks::post))
-        .route(&under("holds"), get(holds::list).post(holds::post))
-        .route(&under("holds/{hold}"), axum::routing::delete(holds::void))
-        .route(&under("holds/{hold}/settle"), post(holds::settle))
-}
+use crate::http::{self, router};
 
 /// The API over one office.
-struct Api(Router);
+struct Office(Router);
 
-impl Api {
+impl Office {
     fn new() -> Self {
-        let rates = "[[rates]]\nfeature='ai_chat'\nper_1k_input_tokens='0.1'";
-        let rates = Arc::new(RateCard::parse(rates).unwrap());
-        Self(routes().with_state(Desk {
-            office: world::FakeOffice::new(),
-            reports: Arc::new(tables::FakeReports),
-            rates,
-        }))
+        let rates = RateCard::parse("[[rates]]\nfeature='ai_chat'\nper_1k_input_tokens='0.1'").unwrap();
+        let rules = DecodeRules { rates, ..http::tests::rules() };
+        Self(router(Arc::new(http::Api { rules, ..http::tests::api(world::FakeOffice::new()) })))
     }
 
     /// With a plan of 1,000 credits.
@@ -64,11 +34,9 @@ impl Api {
     }
 
     async fn raw(&self, method: &str, path: &str, body: &str, key: Option<&str>) -> (u16, String) {
-        let request = Request::builder().method(method).uri(format!("/v1/workspaces{path}"));
-        let request = request.header("content-type", "application/json");
-        let request = key.into_iter().fold(request, |request, key| request.header("idempotency-key", key));
-        let response =
-            self.0.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+        let headers: Vec<(&str, &str)> = key.into_iter().map(|key| ("idempotency-key", key)).collect();
+        let path = format!("/v1/workspaces{path}");
+        let response = http::tests::send(&self.0, method, &path, &headers, body).await;
         let status = response.status().as_u16();
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         (status, String::from_utf8(bytes.to_vec()).unwrap())

@@ -2,6 +2,7 @@
 //! inherits or leaves.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,10 +11,16 @@ use utoipa::ToSchema;
 
 use crate::domain::change::{Change, UserChange};
 use crate::domain::{Credits, TeamId, UserId, WorkspaceId};
+use crate::http::Api;
 use crate::http::answer::Written;
-use crate::http::desk::Desk;
-use crate::http::form::{Amount, Invalid, LimitField, given, with_reason};
-use crate::http::seam::{Answer, Place, Problem, Write, WriteProblems};
+use crate::http::body::Body;
+use crate::http::desk::Answer;
+use crate::http::idempotency::Write;
+use crate::http::ids::Ids;
+use crate::http::limit::Limit;
+use crate::http::problem::Problem;
+use crate::http::route::{Access, Routes, Scope, patch};
+use crate::http::value::{Amount, Id, Object, Reason, TeamName, UserName, sent};
 
 /// Most users of one write.
 const USERS_MAX: usize = 1000;
@@ -21,17 +28,17 @@ const USERS_MAX: usize = 1000;
 /// What is changed of a user; a field left out stays.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct UserBody {
+struct UserBody {
     /// Credits a period, `none` for no limit against a default, or null to inherit.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<LimitField>)]
-    limit: Option<Option<LimitField>>,
+    #[serde(default, deserialize_with = "sent")]
+    #[schema(value_type = Option<Limit>)]
+    limit: Option<Option<Limit>>,
     /// The team they belong to from the next event on; null to leave.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<TeamId>)]
-    team: Option<Option<TeamId>>,
+    #[serde(default, deserialize_with = "sent")]
+    #[schema(value_type = Option<TeamName>)]
+    team: Option<Option<TeamName>>,
     /// Credits moved from the pool to the user when a period opens; null for none.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "sent")]
     #[schema(value_type = Option<Amount>)]
     monthly_allocation: Option<Option<Amount>>,
     /// Move now too what the running period lacks of the allocation.
@@ -39,25 +46,25 @@ pub struct UserBody {
     /// Allow nothing to the user, or end it.
     suspended: Option<bool>,
     /// Why, for the ledger.
-    reason: Option<String>,
+    reason: Option<Reason>,
 }
 
 /// What is changed of one user among many.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct UserItem {
+struct UserItem {
     /// Whose settings.
-    user: UserId,
+    user: UserName,
     /// Credits a period, `none` for no limit against a default, or null to inherit.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<LimitField>)]
-    limit: Option<Option<LimitField>>,
+    #[serde(default, deserialize_with = "sent")]
+    #[schema(value_type = Option<Limit>)]
+    limit: Option<Option<Limit>>,
     /// The team they belong to from the next event on; null to leave.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<TeamId>)]
-    team: Option<Option<TeamId>>,
+    #[serde(default, deserialize_with = "sent")]
+    #[schema(value_type = Option<TeamName>)]
+    team: Option<Option<TeamName>>,
     /// Credits moved from the pool to the user when a period opens; null for none.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "sent")]
     #[schema(value_type = Option<Amount>)]
     monthly_allocation: Option<Option<Amount>>,
     /// Move now too what the running period lacks of the allocation.
@@ -69,83 +76,87 @@ pub struct UserItem {
 /// Changes of many users, all or none.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct BulkBody {
+struct BulkBody {
     /// 1 to 1,000, each user once.
     #[schema(min_items = 1, max_items = 1000)]
-    users: Vec<UserItem>,
+    #[schema(value_type = Vec<UserItem>)]
+    users: Vec<Object<UserItem>>,
     /// Why, for the ledger.
-    reason: Option<String>,
+    reason: Option<Reason>,
 }
 
 impl UserBody {
-    fn change(self, user: UserId) -> Result<UserChange, Invalid> {
+    fn change(self, user: UserId) -> UserChange {
         let Self { limit, team, monthly_allocation, apply_now, suspended, .. } = self;
-        UserItem { user, limit, team, monthly_allocation, apply_now, suspended }.change()
+        UserItem { user: Id(user), limit, team, monthly_allocation, apply_now, suspended }.change()
     }
 }
 
 impl UserItem {
-    fn change(self) -> Result<UserChange, Invalid> {
-        let limit = self.limit.map(|limit| limit.map(|limit| limit.setting("limit")).transpose());
-        let allocation = |amount: &Amount| amount.of("monthly_allocation");
-        let monthly = self.monthly_allocation.map(|set| set.as_ref().map_or(Ok(Credits::ZERO), allocation));
-        Ok(UserChange {
-            user: self.user,
-            limit: limit.transpose()?,
-            team: self.team,
-            monthly_allocation: monthly.transpose()?,
+    fn change(self) -> UserChange {
+        let allocation = |sent: Option<Amount>| sent.map_or(Credits::ZERO, |Amount(credits)| credits);
+        UserChange {
+            user: self.user.0,
+            limit: self.limit.map(|sent| sent.map(|Limit(limit)| limit)),
+            team: self.team.map(|sent| sent.map(|Id(team)| team)),
+            monthly_allocation: self.monthly_allocation.map(allocation),
             apply_now: self.apply_now.unwrap_or(false),
             suspended: self.suspended,
-        })
+        }
     }
 }
 
 impl BulkBody {
-    fn change(self) -> Result<Change, Invalid> {
-        let invalid = |words: String| Err(Invalid::new("invalid_users", words));
-        if self.users.is_empty() || self.users.len() > USERS_MAX {
-            return invalid(format!("users has {} entries, 1 to {USERS_MAX} are allowed", self.users.len()));
+    fn change(self) -> Result<Change, Problem> {
+        let count = self.users.len();
+        if !(1..=USERS_MAX).contains(&count) {
+            let detail = format!("users: 1 to {USERS_MAX} are allowed; it has {count}");
+            return Err(Problem::invalid("invalid_users", detail));
         }
         let mut seen = BTreeSet::new();
-        if let Some(twice) = self.users.iter().find(|item| !seen.insert(&item.user)) {
-            return invalid(format!("users names {} twice", twice.user));
+        if let Some(index) = self.users.iter().position(|Object(item)| !seen.insert(&item.user)) {
+            let detail = format!("users[{index}]: {} is there twice", self.users[index].0.user.0);
+            return Err(Problem::invalid("invalid_users", detail).at_index(index));
         }
-        let changes = self.users.into_iter().enumerate().map(|(index, item)| {
-            item.change()
-                .map_err(|fault| Invalid { detail: format!("users[{index}]: {}", fault.detail), ..fault })
-        });
-        Ok(Change::Users { users: changes.collect::<Result<_, _>>()? })
+        Ok(Change::Users { users: self.users.into_iter().map(|Object(item)| item.change()).collect() })
     }
 }
 
-/// Changes a user; what is left out stays.
-#[utoipa::path(
-    patch, path = "/v1/workspaces/{workspace}/users/{user}", tag = "users",
-    params(("workspace" = WorkspaceId, Path), ("user" = UserId, Path)), request_body = UserBody,
-    responses((status = 200, description = "Done", body = Written), WriteProblems)
-)]
-pub async fn patch(
-    State(desk): State<Desk>,
-    Place((workspace, user)): Place<(WorkspaceId, UserId)>,
-    Write { author, mut body }: Write<UserBody>,
-) -> Result<Answer<Written>, Problem> {
-    let author = with_reason(author, body.reason.take().as_deref())?;
-    let (written, _) = desk.change(&workspace, Change::User(body.change(user)?), &author).await?;
-    Ok(Answer(StatusCode::OK, written))
+/// Adds the routes of changes.
+pub fn add(routes: Routes, all: &'static str, one: &'static str) -> Routes {
+    let lacks = "`insufficient_credits`, `no_plan`: nothing is changed when `apply_now` does not fit";
+    let single = patch(one, Access::Needs(Scope::Admin))
+        .says("Changes a user; what is left out stays")
+        .keyed()
+        .takes::<UserBody>()
+        .gives::<Written>(200, "Done")
+        .refuses(409, lacks);
+    let many = patch(all, Access::Needs(Scope::Admin))
+        .says("Changes up to 1,000 users, all or none")
+        .keyed()
+        .takes::<BulkBody>()
+        .gives::<Written>(200, "Done")
+        .refuses(409, lacks)
+        .refuses(422, "`invalid_users`");
+    routes.add(single, change_one).add(many, change_many)
 }
 
-/// Changes many users, all or none.
-#[utoipa::path(
-    patch, path = "/v1/workspaces/{workspace}/users", tag = "users",
-    params(("workspace" = WorkspaceId, Path)), request_body = BulkBody,
-    responses((status = 200, description = "Done", body = Written), WriteProblems)
-)]
-pub async fn patch_many(
-    State(desk): State<Desk>,
-    Place(workspace): Place<WorkspaceId>,
-    Write { author, mut body }: Write<BulkBody>,
-) -> Result<Answer<Written>, Problem> {
-    let author = with_reason(author, body.reason.take().as_deref())?;
-    let (written, _) = desk.change(&workspace, body.change()?, &author).await?;
-    Ok(Answer(StatusCode::OK, written))
+async fn change_one(
+    State(api): State<Arc<Api>>,
+    Ids((workspace, user)): Ids<(WorkspaceId, UserId)>,
+    write: Write,
+    Body { mut value, digest }: Body<UserBody>,
+) -> Answer<Written> {
+    let author = write.author(&digest, value.reason.take());
+    api.answer(StatusCode::OK, &workspace, Change::User(value.change(user)), &author).await
+}
+
+async fn change_many(
+    State(api): State<Arc<Api>>,
+    Ids(workspace): Ids<WorkspaceId>,
+    write: Write,
+    Body { mut value, digest }: Body<BulkBody>,
+) -> Answer<Written> {
+    let author = write.author(&digest, value.reason.take());
+    api.answer(StatusCode::OK, &workspace, value.change()?, &author).await
 }

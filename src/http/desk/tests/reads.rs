@@ -2,19 +2,19 @@
 
 use serde_json::{Value, json};
 
-use super::Api;
+use super::Office;
 
 #[tokio::test]
 async fn what_was_never_seen_is_unknown() {
-    let api = Api::new();
+    let api = Office::new();
     for path in ["/w", "/w/plan", "/w/users", "/w/users/ann", "/w/teams", "/w/features", "/w/holds"] {
         assert_eq!(api.refused("GET", path, "").await, (404, "unknown_workspace".into()), "{path}");
     }
-    let api = Api::planned().await;
+    let api = Office::planned().await;
     assert_eq!(api.refused("GET", "/w/users/ann", "").await, (404, "unknown_user".into()));
     assert_eq!(api.refused("GET", "/w/teams/sales", "").await, (404, "unknown_team".into()));
     assert_eq!(api.refused("GET", "/w?period=2020-01-01", "").await, (404, "unknown_period".into()));
-    assert_eq!(api.refused("GET", "/w?period=soon", "").await, (422, "invalid_period".into()));
+    assert_eq!(api.refused("GET", "/w?period=soon", "").await, (422, "invalid_parameter".into()));
     assert_eq!(api.refused("GET", "/a%20b", "").await, (422, "invalid_id".into()));
     let (status, feature) = api.get("/w/features/ai_chat").await;
     assert_eq!((status, &feature["used"], &feature["limit"]), (200, &json!(0), &json!(null)));
@@ -22,7 +22,7 @@ async fn what_was_never_seen_is_unknown() {
 
 #[tokio::test]
 async fn a_workspace_shows_its_sums_and_when_they_were_so() {
-    let api = Api::planned().await;
+    let api = Office::planned().await;
     api.ask("POST", "/w/grants", r#"{"user": "ann", "credits": 400}"#).await;
     let (status, body) = api.get("/w?period=2026-11-01").await;
     let expected = json!({
@@ -36,7 +36,7 @@ async fn a_workspace_shows_its_sums_and_when_they_were_so() {
 
 #[tokio::test]
 async fn a_plan_that_is_missing_is_unknown() {
-    let api = Api::new();
+    let api = Office::new();
     api.ask("PATCH", "/w/users/ann", r#"{"limit": 1}"#).await;
     assert_eq!(api.refused("GET", "/w/plan", "").await, (404, "unknown_plan".into()));
 }
@@ -47,7 +47,7 @@ fn ids(page: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn users_come_in_pages_that_fit_together() {
-    let api = Api::planned().await;
+    let api = Office::planned().await;
     for user in ["dan", "ann", "cid", "bob", "eve"] {
         api.ask("PATCH", &format!("/w/users/{user}"), r#"{"limit": 5}"#).await;
     }
@@ -65,13 +65,13 @@ async fn users_come_in_pages_that_fit_together() {
     assert_eq!(ids(&api.get("/w/users?q=A").await.1), ["ann", "dan"]);
     assert_eq!(ids(&api.get("/w/users?team=sales").await.1), Vec::<&str>::new());
     for (query, code) in [
-        ("limit=0", "invalid_limit"),
-        ("limit=1001", "invalid_limit"),
-        ("limit=many", "invalid_limit"),
-        ("sort=-user", "invalid_sort"),
+        ("limit=0", "invalid_parameter"),
+        ("limit=1001", "invalid_parameter"),
+        ("limit=many", "invalid_parameter"),
+        ("sort=-user", "invalid_parameter"),
         ("cursor=x", "invalid_cursor"),
-        ("team=a%20b", "invalid_id"),
-        ("colour=red", "invalid_query"),
+        ("team=a%20b", "invalid_parameter"),
+        ("colour=red", "invalid_parameter"),
     ] {
         let refused = api.refused("GET", &format!("/w/users?{query}"), "").await;
         assert_eq!(refused, (422, code.to_owned()), "{query}");
@@ -80,7 +80,7 @@ async fn users_come_in_pages_that_fit_together() {
 
 #[tokio::test]
 async fn a_user_shows_everything_about_them() {
-    let api = Api::planned().await;
+    let api = Office::planned().await;
     api.ask("PATCH", "/w/users/ann", r#"{"limit": 50, "team": "sales"}"#).await;
     api.ask("POST", "/w/grants", r#"{"user": "ann", "credits": 10}"#).await;
     let (status, body) = api.get("/w/users/ann").await;
@@ -108,7 +108,7 @@ async fn a_user_shows_everything_about_them() {
 
 #[tokio::test]
 async fn teams_and_features_are_replaced() {
-    let api = Api::planned().await;
+    let api = Office::planned().await;
     let (status, put) =
         api.ask("PUT", "/w/teams/sales", r#"{"monthly_reserve": 5, "apply_now": true}"#).await;
     assert_eq!((status, &put["accounts"][1]["account"]), (200, &json!("team:sales")));
@@ -124,7 +124,7 @@ async fn teams_and_features_are_replaced() {
 
 #[tokio::test]
 async fn a_check_prices_asks_and_changes_nothing() {
-    let api = Api::planned().await;
+    let api = Office::planned().await;
     let check = |body: &'static str| api.ask("POST", "/w/check", body);
     let (status, yes) = check(r#"{"user": "ann", "feature": "ai_chat", "credits": 1000}"#).await;
     assert_eq!((status, &yes["allowed"], &yes["reason"]), (200, &json!(true), &json!(null)));
@@ -145,7 +145,7 @@ async fn a_check_prices_asks_and_changes_nothing() {
 
 #[tokio::test]
 async fn workspaces_come_in_pages() {
-    let api = Api::new();
+    let api = Office::new();
     let (_, page) = api.get("?limit=2").await;
     assert_eq!(page["items"], json!([{"workspace": "a"}, {"workspace": "b"}]));
     let next = page["next_cursor"].as_str().unwrap();

@@ -28,9 +28,9 @@ pub fn at() -> Instant {
 }
 
 impl FakeOffice {
-    pub fn new() -> Arc<Self> {
+    pub fn new() -> Self {
         let (kept, holds) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { model: Mutex::new(Model::new(3600)), kept, holds })
+        Self { model: Mutex::new(Model::new(3600)), kept, holds }
     }
 
     fn look(&self, workspace: &WorkspaceId) -> Option<View> {

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::Api;
+use super::Office;
 
 #[tokio::test]
 async fn a_plan_is_put_whole() {
-    let api = Api::new();
+    let api = Office::new();
     let plan = r#"{"seats": 70, "credits_per_seat": 0.1, "enforcement": "soft", "thresholds": [90],
                    "carry_over": "none", "anchor_day": 15, "timezone": "Asia/Tokyo"}"#;
     let (status, put) = api.ask("PUT", "/w/plan", plan).await;
@@ -24,7 +24,7 @@ async fn a_plan_is_put_whole() {
 
 #[tokio::test]
 async fn a_plan_that_cannot_be_names_what_is_wrong() {
-    let api = Api::new();
+    let api = Office::new();
     for (plan, code) in [
         ("{}", "invalid_plan"),
         (r#"{"monthly_credits": 1, "seats": 1, "credits_per_seat": 1}"#, "invalid_plan"),
@@ -43,14 +43,14 @@ async fn a_plan_that_cannot_be_names_what_is_wrong() {
         assert_eq!(api.refused("PUT", "/w/plan", plan).await, (422, code.to_owned()), "{plan}");
     }
     let unknown = r#"{"monthly_credits": 1, "colour": "red"}"#;
-    assert_eq!(api.refused("PUT", "/w/plan", unknown).await.0, 422);
+    assert_eq!(api.refused("PUT", "/w/plan", unknown).await, (422, "unknown_field".into()));
     assert_eq!(api.get("/w").await.0, 404, "nothing was made");
 }
 
 #[tokio::test]
 async fn credits_are_exact_in_and_out() {
     for amount in ["0.1", "0.000001", "8000000000"] {
-        let api = Api::new();
+        let api = Office::new();
         let body = format!(r#"{{"monthly_credits": {amount}}}"#);
         let (_, text) = api.raw("PUT", "/w/plan", &body, None).await;
         assert!(text.contains(&format!(r#""remaining":{amount}"#)), "{text}");
@@ -61,7 +61,7 @@ async fn credits_are_exact_in_and_out() {
 
 #[tokio::test]
 async fn absent_null_and_none_differ() {
-    let api = Api::planned().await;
+    let api = Office::planned().await;
     let user = |body: &'static str| async {
         let (status, answer) = api.ask("PATCH", "/w/users/ann", body).await;
         assert_eq!(status, 200, "{answer}");
@@ -86,7 +86,7 @@ async fn absent_null_and_none_differ() {
 
 #[tokio::test]
 async fn many_users_change_all_or_none() {
-    let api = Api::planned().await;
+    let api = Office::planned().await;
     let many = |n: usize| {
         let users: Vec<_> = (0..n).map(|n| json!({"user": format!("u{n}"), "limit": n})).collect();
         json!({ "users": users }).to_string()
@@ -108,7 +108,7 @@ async fn many_users_change_all_or_none() {
 
 #[tokio::test]
 async fn credits_move_and_are_refused_with_what_is_left() {
-    let api = Api::planned().await;
+    let api = Office::planned().await;
     let (status, made) = api.ask("POST", "/w/top-ups", r#"{"credits": 0.5, "reason": "gift"}"#).await;
     assert_eq!((status, &made["accounts"][0]["remaining"]), (201, &json!(1000.5)));
     let (status, made) = api.ask("POST", "/w/grants", r#"{"user": "ann", "credits": 400}"#).await;
@@ -136,7 +136,7 @@ async fn credits_move_and_are_refused_with_what_is_left() {
 
 #[tokio::test]
 async fn the_same_key_gives_the_same_bytes() {
-    let api = Api::planned().await;
+    let api = Office::planned().await;
     let body = r#"{"user": "ann", "credits": 0.1}"#;
     let first = api.raw("POST", "/w/grants", body, Some("k1")).await;
     api.ask("POST", "/w/grants", body).await;
@@ -150,7 +150,7 @@ async fn the_same_key_gives_the_same_bytes() {
 
 #[tokio::test]
 async fn an_event_is_reversed_when_the_tables_know_it() {
-    let api = Api::planned().await;
+    let api = Office::planned().await;
     let (status, body) = api.ask("POST", "/w/reversals", r#"{"event_id": "e1", "source": ""}"#).await;
     assert_eq!((status, &body["kind"]), (201, &json!("reversal")));
     let unknown = api.refused("POST", "/w/reversals", r#"{"event_id": "e2", "source": "s"}"#).await;
@@ -159,7 +159,7 @@ async fn an_event_is_reversed_when_the_tables_know_it() {
 
 #[tokio::test]
 async fn a_hold_is_made_settled_and_voided() {
-    let api = Api::planned().await;
+    let api = Office::planned().await;
     let hold = r#"{"user": "ann", "feature": "ai_chat", "credits": 10, "id": "h1"}"#;
     let (status, made) = api.ask("POST", "/w/holds", hold).await;
     assert_eq!((status, &made["id"], &made["held"]), (201, &json!("h1"), &json!(10)));
