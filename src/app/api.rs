@@ -55,3 +55,66 @@ pub async fn serve_api(
         () = drained => Ok(()), // whoever is still there has been told by the closed connection
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::http::tests::{Closed, api, settings};
+
+    fn local() -> Arc<Api> {
+        Arc::new(api(Closed))
+    }
+
+    async fn ask(stream: &mut TcpStream, path: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn it_serves_until_it_is_told_to_stop() {
+        let (api, shutdown) = (local(), CancellationToken::new());
+        let listener = listen(&api).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(serve_api(listener, api, shutdown.clone()));
+        let mut first = TcpStream::connect(address).await.unwrap();
+        let answer = ask(&mut first, "/v1/rates").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("\"rates\":[]"), "{answer}");
+        shutdown.cancel();
+        serving.await.unwrap().unwrap();
+        assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_stays_does_not_keep_it_from_stopping() {
+        let (api, shutdown) = (local(), CancellationToken::new());
+        let listener = listen(&api).await.unwrap();
+        let mut stays = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        stays.write_all(b"GET /v1/rates HTTP/1.1\r\nhost:").await.unwrap();
+        let serving = tokio::spawn(serve_api(listener, api, shutdown.clone()));
+        shutdown.cancel();
+        tokio::time::timeout(2 * DRAIN_DEADLINE, serving).await.unwrap().unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_open_api_refuses_to_be_reached_from_elsewhere() {
+        let listen_at = "0.0.0.0:0".parse().unwrap();
+        let open = Api { settings: http::Settings { listen: listen_at, ..settings() }, ..api(Closed) };
+        let fault = listen(&open).await.unwrap_err().to_string();
+        assert!(fault.contains("http.listen = 0.0.0.0:0") && fault.contains("auth.keys"), "{fault}");
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listen_at = taken.local_addr().unwrap();
+        let second = Api { settings: http::Settings { listen: listen_at, ..settings() }, ..api(Closed) };
+        let fault = format!("{:#}", listen(&second).await.unwrap_err());
+        assert!(fault.contains(&format!("http.listen = {listen_at}")), "{fault}");
+    }
+}

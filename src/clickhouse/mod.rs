@@ -9,6 +9,8 @@ mod error;
 mod migrate;
 mod native;
 mod reads;
+mod reports;
+mod reversal;
 mod rows;
 mod warehouse;
 mod writer;

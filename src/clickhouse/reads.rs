@@ -241,7 +241,7 @@ impl Store {
         self.reader.query(sql).param("workspace", workspace.as_str()).param("period", period.to_string())
     }
 
-    async fn fetch<T: RowOwned + RowRead>(
+    pub(super) async fn fetch<T: RowOwned + RowRead>(
         &self,
         what: &'static str,
         query: Query,
@@ -283,10 +283,10 @@ impl BalanceRow {
     }
 }
 
-fn micro<'de, D: Deserializer<'de>>(input: D) -> Result<Credits, D::Error> {
+pub(super) fn micro<'de, D: Deserializer<'de>>(input: D) -> Result<Credits, D::Error> {
     i64::deserialize(input).map(Credits::from_micro)
 }
 
-fn day<'de, D: Deserializer<'de>>(input: D) -> Result<Day, D::Error> {
+pub(super) fn day<'de, D: Deserializer<'de>>(input: D) -> Result<Day, D::Error> {
     u16::deserialize(input).map(|number| Day::from_number(i32::from(number)))
 }

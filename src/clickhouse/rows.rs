@@ -1,6 +1,7 @@
 //! Which value goes into which column of which table, and into which partition.
 
 use super::native::{Column, Get};
+use crate::domain::alert::Alert;
 use crate::domain::decision::{Blocked, Decision, Level, Reason};
 use crate::domain::ids::{HoldId, TeamId};
 use crate::domain::ledger::{self, Balance, Entry, PoolState, Rollup};
@@ -174,6 +175,27 @@ impl Stored for Entry {
 
     fn month(&self) -> i32 {
         0 // the ledger has no partitions
+    }
+}
+
+impl Stored for Alert {
+    const TABLE: &'static str = "credit_alerts_raw";
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column("workspace", Get::Text(|a| a.workspace.as_str())),
+        Column("epoch", Get::Count(|a| a.epoch)),
+        Column("sequence", Get::Count(|a| a.sequence)),
+        Column("period", Get::Day(|a| a.period)),
+        Column("scope", Get::Text(|a| a.scope.as_str())),
+        Column("id", Get::Text(|a| &a.id)),
+        Column("threshold", Get::Count(|a| u64::from(a.threshold))),
+        Column("state", Get::Text(|a| a.state.as_str())),
+        Column("at", Get::Micros(|a| a.at)),
+        Column("used", Get::Amount(|a| a.used)),
+        Column("total", Get::Amount(|a| a.total)),
+    ];
+
+    fn month(&self) -> i32 {
+        0 // nor have the alerts
     }
 }
 

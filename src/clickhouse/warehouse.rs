@@ -1,6 +1,7 @@
 //! The store, as the pipeline sees it.
 
 use super::{Store, WarehouseError};
+use crate::domain::alert::Alert;
 use crate::domain::ledger::Entry;
 use crate::domain::ports::{Fault, Warehouse};
 use crate::domain::record::Rows;
@@ -14,6 +15,10 @@ impl Warehouse for Store {
 
     async fn record_entries(&self, entries: &[Entry]) -> Result<(), WarehouseError> {
         Self::record_entries(self, entries).await
+    }
+
+    async fn record_alerts(&self, alerts: &[Alert]) -> Result<(), WarehouseError> {
+        Self::record_alerts(self, alerts).await
     }
 }
 

@@ -8,6 +8,7 @@ use super::error::within;
 use super::native::{self, Column};
 use super::rows::Stored;
 use super::{Store, WarehouseError};
+use crate::domain::alert::Alert;
 use crate::domain::decision::{Decision, Outcome};
 use crate::domain::ledger::Entry;
 use crate::domain::record::Rows;
@@ -22,9 +23,16 @@ impl Store {
         Ok(())
     }
 
-    /// Writes entries of the ledger; to be repeated as it is after any error.
+    /// Writes entries of the ledger and marks the events that they reverse; to be repeated as it is after
+    /// any error.
     pub async fn record_entries(&self, entries: &[Entry]) -> Result<(), WarehouseError> {
-        self.insert(entries).await
+        self.insert(entries).await?;
+        self.mark_all_reversed(entries).await
+    }
+
+    /// Writes alerts; to be repeated as it is after any error.
+    pub async fn record_alerts(&self, alerts: &[Alert]) -> Result<(), WarehouseError> {
+        self.insert(alerts).await
     }
 
     async fn insert<'a, T: Stored + 'a>(

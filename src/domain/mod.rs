@@ -1,8 +1,9 @@
 //! The credit model, pure: no runtime, no clock, no I/O, no log. In reading order: what identifies
 //! things ([`ids`]), what is counted ([`credits`]), when ([`period`], [`calendar`]), what is published
-//! ([`event`], [`rates`]), what is answered ([`decision`]), what administrators change
-//! ([`ledger`]), what people see ([`standing`]), and the whole rule in plain Rust ([`model`]), which
-//! the Lua is compared with.
+//! ([`event`], [`rates`]), what is answered ([`decision`]), what administrators change ([`change`]) and
+//! clients set aside ([`hold`]), or why not ([`refusal`]), what comes of it ([`ledger`], [`alert`]), the
+//! whole rule in plain Rust ([`model`]), which the Lua is compared with, what people see of it
+//! ([`standing`]), and what use will come to ([`forecast`]).
 
 pub mod alert;
 pub mod book;
@@ -11,6 +12,7 @@ pub mod change;
 pub mod credits;
 pub mod decision;
 pub mod event;
+pub mod forecast;
 pub mod hold;
 pub mod ids;
 pub mod ledger;
@@ -19,6 +21,7 @@ pub mod period;
 pub mod ports;
 pub mod rates;
 pub mod record;
+pub mod refusal;
 pub mod reports;
 mod schema;
 pub mod standing;

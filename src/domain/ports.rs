@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::WorkspaceId;
+use super::alert::Alert;
 use super::book::{Book, Workspace};
 use super::change::{Author, Change, Changed, Refusal};
 use super::event::Arrival;
@@ -47,9 +48,12 @@ pub trait Warehouse: Send + Sync + 'static {
 
     /// Writes ledger entries; written twice they change nothing.
     fn record_entries(&self, entries: &[Entry]) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Writes alerts; written twice they change nothing.
+    fn record_alerts(&self, alerts: &[Alert]) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
-/// Ledger entries between the change that made them and Kafka's acknowledgement.
+/// What scripts leave for Kafka and the tables, in order.
 pub trait Outbox: Send + Sync + 'static {
     /// What can go wrong.
     type Error: Fault;
@@ -57,25 +61,34 @@ pub trait Outbox: Send + Sync + 'static {
     /// How many outboxes there are.
     fn shards(&self) -> u16;
 
+    /// The outbox of a workspace.
+    fn shard_of(&self, workspace: &WorkspaceId) -> u16;
+
     /// Takes the right to relay a shard, for a bounded time; false when another process has it.
     fn claim(&self, shard: u16) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
     /// Gives the right back, if it is still ours.
     fn release(&self, shard: u16) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// The oldest entries of an outbox, in order.
+    /// The oldest items that Kafka does not have.
     fn pending(
         &self,
         shard: u16,
         max: usize,
     ) -> impl Future<Output = Result<Vec<Pending>, Self::Error>> + Send;
 
-    /// Forgets entries.
-    fn acknowledged(
+    /// Kafka has these: they wait for their rows, if they have any.
+    fn published(&self, shard: u16, ids: &[String]) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// The oldest items that are in Kafka and in no table.
+    fn unrecorded(
         &self,
         shard: u16,
-        ids: &[String],
-    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+        max: usize,
+    ) -> impl Future<Output = Result<Vec<Pending>, Self::Error>> + Send;
+
+    /// These are in their tables: they are forgotten.
+    fn recorded(&self, shard: u16, ids: &[String]) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
 /// What an administrator or a client asks of the ledger, answered at once and exactly. It sees every

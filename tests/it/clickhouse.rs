@@ -2,7 +2,10 @@
 
 mod exactness;
 mod failures;
+mod lists;
 mod migrations;
 mod recording;
+mod reversals;
 mod sample;
 mod shape;
+mod usage;

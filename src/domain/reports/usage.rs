@@ -4,9 +4,11 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Day, FeatureId, PeriodName, Placed, UserId};
+use super::Placed;
 use crate::domain::credits::MICRO;
+use crate::domain::ids::{FeatureId, UserId};
 use crate::domain::ledger::Totals;
+use crate::domain::period::{Day, PeriodName};
 
 /// What usage is summed by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::sync::{Mutex, MutexGuard};
 
 use super::trouble::{TestFault, Troubles};
+use crate::domain::alert::Alert;
 use crate::domain::decision::Decision;
 use crate::domain::event::Position;
 use crate::domain::ledger::{Account, Balance, Entry, Rollup};
@@ -52,6 +53,10 @@ impl Warehouse for Tables {
     }
 
     async fn record_entries(&self, _: &[Entry]) -> Result<(), TestFault> {
+        Ok(())
+    }
+
+    async fn record_alerts(&self, _: &[Alert]) -> Result<(), TestFault> {
         Ok(())
     }
 }

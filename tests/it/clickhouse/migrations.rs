@@ -10,7 +10,7 @@ async fn a_new_store_is_migrated_once() {
     let refused = database.store.check().await.unwrap_err();
     assert!(matches!(refused, WarehouseError::Unmigrated { found: 0, .. }), "{refused}");
     assert!(refused.to_string().contains("run `tollgate migrate`"), "{refused}");
-    assert_eq!(database.store.migrate().await.unwrap(), ["usage", "accounts", "dead_letters"]);
+    assert_eq!(database.store.migrate().await.unwrap(), ["usage", "accounts", "dead_letters", "reports"]);
     database.store.check().await.unwrap();
     assert!(database.store.migrate().await.unwrap().is_empty());
     database.store.check().await.unwrap();
@@ -19,11 +19,11 @@ async fn a_new_store_is_migrated_once() {
 #[tokio::test]
 async fn a_half_applied_migration_is_applied_again() {
     let database = database().await;
-    record(&database, "ALTER TABLE schema_migrations DELETE WHERE version = 3 SETTINGS mutations_sync = 1")
+    record(&database, "ALTER TABLE schema_migrations DELETE WHERE version = 4 SETTINGS mutations_sync = 1")
         .await;
     let refused = database.store.check().await.unwrap_err();
-    assert!(matches!(refused, WarehouseError::Unmigrated { found: 2, wanted: 3, .. }), "{refused}");
-    assert_eq!(database.store.migrate().await.unwrap(), ["dead_letters"]);
+    assert!(matches!(refused, WarehouseError::Unmigrated { found: 3, wanted: 4, .. }), "{refused}");
+    assert_eq!(database.store.migrate().await.unwrap(), ["reports"]);
     database.store.check().await.unwrap();
 }
 

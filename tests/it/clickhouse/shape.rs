@@ -35,6 +35,7 @@ async fn filters_on_a_view_reach_the_key_of_its_table() {
         ("usage_rollups_raw", "usage_monthly", of_period, "Keys: workspace period"),
         ("account_balances_raw", "account_balances", of_period, "Keys: workspace period"),
         ("pool_history_raw", "pool_history", of_one, "Keys: workspace"),
+        ("credit_alerts_raw", "credit_alerts", of_one, "Keys: workspace"),
         ("credit_ledger_raw", "credit_ledger", of_one, "Keys: workspace"),
     ] {
         // Without a row there would be nothing to read, and no plan of how.
