@@ -20,7 +20,7 @@ use super::route::{Access, Routes, Scope, Spec, post};
 use super::value::{Amount, Reason, UserName};
 use crate::domain::change::Change;
 use crate::domain::ledger::Account;
-use crate::domain::{UserId, WorkspaceId};
+use crate::domain::WorkspaceId;
 
 /// Credits into the pool.
 #[derive(Debug, Deserialize, ToSchema)]

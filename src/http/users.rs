@@ -22,7 +22,7 @@ use crate::domain::period::Instant;
 use crate::domain::ports::View;
 use crate::domain::reports::Activity;
 use crate::domain::standing::{self, Place, Roster, Sort, UserLine};
-use crate::domain::{FeatureId, TeamId, UserId, WorkspaceId};
+use crate::domain::{FeatureId, UserId, WorkspaceId};
 
 /// Which period.
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::domain::change::{Change, UserChange};
-use crate::domain::{Credits, TeamId, UserId, WorkspaceId};
+use crate::domain::{Credits, UserId, WorkspaceId};
 use crate::http::Api;
 use crate::http::answer::Written;
 use crate::http::body::Body;
