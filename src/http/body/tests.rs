@@ -86,7 +86,7 @@ fn json_of_another_shape_names_field_and_value() {
         (r#"{"credits": 1e999}"#, "too_many_credits", ["credits", "1e999"]),
         (r#"{"credits": 1, "count": -1}"#, "invalid_field", ["count", "-1"]),
         (r#"{"credits": 1, "count": 1e999}"#, "invalid_field", ["count", "out of range"]),
-        (r#"{"credits": 1, "count": "\ud800"}"#, "invalid_field", ["count", "surrogate"]),
+        (r#"{"credits": 1, "count": "\ud800"}"#, "invalid_field", ["count", "escape"]),
         (r#"{"credits": 1, "users": [{"user": "a b"}]}"#, "invalid_id", ["users[0].user", "\"a b\""]),
         (r#"{"credits": 1, "users": [{"user": 7}]}"#, "invalid_field", ["users[0].user", "7"]),
         (r#"{"credits": 1, "users": [["ann", 1]]}"#, "invalid_field", ["users[0]", "[\"ann\", 1]"]),
