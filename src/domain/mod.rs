@@ -2,8 +2,8 @@
 //! things ([`ids`]), what is counted ([`credits`]), when ([`period`], [`calendar`]), what is published
 //! ([`event`], [`rates`]), what is answered ([`decision`]), what administrators change ([`change`]) and
 //! clients set aside ([`hold`]), or why not ([`refusal`]), what comes of it ([`ledger`], [`alert`]), the
-//! whole rule in plain Rust ([`model`]), which the Lua is compared with, and what use will come to
-//! ([`forecast`]).
+//! whole rule in plain Rust ([`model`]), which the Lua is compared with, what people see of it
+//! ([`standing`]), and what use will come to ([`forecast`]).
 
 pub mod alert;
 pub mod book;
@@ -23,6 +23,8 @@ pub mod rates;
 pub mod record;
 pub mod refusal;
 pub mod reports;
+mod schema;
+pub mod standing;
 
 pub use credits::Credits;
 pub use ids::{FeatureId, HoldId, TeamId, UserId, WorkspaceId};
