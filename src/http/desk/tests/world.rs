@@ -98,6 +98,7 @@ fn changed(view: &View, workspace: &WorkspaceId) -> Changed {
         shard: 0,
         users: Vec::new(),
         effects: Effects { balances: balances.collect(), ..Effects::default() },
+        before: Effects::default(),
     }
 }
 
@@ -115,6 +116,15 @@ impl Office for FakeOffice {
             .or_insert_with(|| (key.request.clone(), self.make(workspace, change)));
         let conflict = *request != key.request;
         ready(Ok(if conflict { Err(Refusal::IdempotencyConflict) } else { answer.clone() })).boxed()
+    }
+
+    fn refuse<'a>(
+        &'a self,
+        _workspace: &'a WorkspaceId,
+        refusal: Refusal,
+        _author: &'a Author,
+    ) -> BoxFuture<'a, Result<Result<Changed, Refusal>, Trouble>> {
+        ready(Ok(Err(refusal))).boxed()
     }
 
     fn hold<'a>(
