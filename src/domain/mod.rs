@@ -1,7 +1,8 @@
 //! The credit model, pure: no runtime, no clock, no I/O, no log. In reading order: what identifies
 //! things ([`ids`]), what is counted ([`credits`]), when ([`period`], [`calendar`]), what is published
 //! ([`event`], [`rates`]), what is answered ([`decision`]), what administrators change
-//! ([`ledger`]), and the whole rule in plain Rust ([`model`]), which the Lua is compared with.
+//! ([`ledger`]), the whole rule in plain Rust ([`model`]), which the Lua is compared with, what the
+//! tables tell ([`reports`]), and what use will come to ([`forecast`], [`outlook`]).
 
 pub mod alert;
 pub mod book;
@@ -10,10 +11,12 @@ pub mod change;
 pub mod credits;
 pub mod decision;
 pub mod event;
+pub mod forecast;
 pub mod hold;
 pub mod ids;
 pub mod ledger;
 pub mod model;
+pub mod outlook;
 pub mod period;
 pub mod ports;
 pub mod rates;
