@@ -1,8 +1,8 @@
 //! The credit model, pure: no runtime, no clock, no I/O, no log. In reading order: what identifies
 //! things ([`ids`]), what is counted ([`credits`]), when ([`period`], [`calendar`]), what is published
 //! ([`event`], [`rates`]), what is answered ([`decision`]), what administrators change
-//! ([`ledger`]), the whole rule in plain Rust ([`model`]), which the Lua is compared with, what the
-//! tables tell ([`reports`]), and what use will come to ([`forecast`], [`outlook`]).
+//! ([`ledger`]), what people see ([`standing`]), the whole rule in plain Rust ([`model`]), which the Lua
+//! is compared with, what the tables tell ([`reports`]), and what use will come to ([`forecast`], [`outlook`]).
 
 pub mod alert;
 pub mod book;
@@ -22,6 +22,7 @@ pub mod ports;
 pub mod rates;
 pub mod record;
 pub mod reports;
+pub mod standing;
 
 pub use credits::Credits;
 pub use ids::{FeatureId, HoldId, TeamId, UserId, WorkspaceId};

@@ -59,11 +59,10 @@ impl World {
         let mut model = Model::new(3600);
         for number in 0..6 {
             let plan = Plan {
-                monthly_credits: Credits::from_micro(100_000_000),
                 timezone: "Europe/Berlin".to_owned(),
-                anchor_day: 1,
                 enforcement: if number % 2 == 0 { Enforcement::Hard } else { Enforcement::Soft },
                 default_user_limit: Some(Credits::from_micro(60_000_000)),
+                ..Plan::monthly(Credits::from_micro(100_000_000))
             };
             model.change(&workspace(number), &Change::Plan(plan), base_time()).unwrap();
         }

@@ -52,7 +52,8 @@ fn entry(event: &Decision) -> Entry {
 }
 
 async fn marks(database: &TestDatabase) -> Vec<(String, String)> {
-    let sql = "SELECT id, toString(assumeNotNull(reversed_at)) FROM usage_events WHERE reversed_at IS NOT NULL";
+    let sql =
+        "SELECT id, toString(assumeNotNull(reversed_at)) FROM usage_events WHERE reversed_at IS NOT NULL";
     database.client.query_raw(sql).fetch_all().await.unwrap()
 }
 
