@@ -2,6 +2,7 @@
 //! Start and shutdown order stand here, and no rule.
 
 pub mod admin;
+pub mod outlook;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! The pools' gauges, of a bounded number of workspaces.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use metrics::gauge;
 
@@ -8,6 +9,14 @@ use crate::domain::WorkspaceId;
 use crate::domain::ledger::PoolState;
 use crate::domain::period::PeriodName;
 use crate::metrics::{POOL_RATIO, POOL_REMAINING, POOL_TOTAL, POOL_UNALLOCATED};
+
+/// The workspaces with gauges; the process's, as the gauges themselves are.
+static SHOWN: Mutex<BTreeSet<WorkspaceId>> = Mutex::new(BTreeSet::new());
+
+/// The workspaces that have gauges in this process, in the order of their ids.
+pub fn shown() -> Vec<WorkspaceId> {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+}
 
 /// The newest period shown of each workspace that has gauges.
 #[derive(Debug)]
@@ -28,7 +37,10 @@ impl PoolGauges {
             if !self.periods.contains_key(&pool.workspace) && self.periods.len() >= self.workspaces_max {
                 continue;
             }
-            let newest = self.periods.entry(pool.workspace.clone()).or_insert(pool.period);
+            let newest = self.periods.entry(pool.workspace.clone()).or_insert_with(|| {
+                SHOWN.lock().unwrap_or_else(PoisonError::into_inner).insert(pool.workspace.clone());
+                pool.period
+            });
             if pool.period < *newest {
                 continue;
             }
