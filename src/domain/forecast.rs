@@ -76,7 +76,7 @@ pub enum Method {
     TooLittleHistory,
     /// Fewer than [`WEEKLY_DAYS_MIN`] full days: every day counts as the mean day.
     DailyMean,
-    /// A recent level times a factor for each day of the week.
+    /// A recent level, with its trend where there is one, times a factor for each day of the week.
     WeeklyPattern,
 }
 
@@ -185,7 +185,7 @@ fn project(known: Forecast, trial: Trial, outlook: Outlook) -> Forecast {
 
 fn note(method: Method, days: usize, tested: bool) -> String {
     let how = match method {
-        Method::WeeklyPattern => "use follows its recent level and its weekly pattern".to_owned(),
+        Method::WeeklyPattern => "use follows its recent level and trend and its weekly pattern".to_owned(),
         _ => format!("a weekly pattern needs {WEEKLY_DAYS_MIN}, so every day counts as the mean day"),
     };
     let untested = if tested { "" } else { ", and there is too little past to test that on" };

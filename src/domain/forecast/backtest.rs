@@ -94,7 +94,7 @@ struct Errors {
 
 impl Errors {
     fn note_day(&mut self, fit: &Fit, weekday: usize, used: f64) {
-        let error = fit.day(weekday) - used;
+        let error = fit.day(weekday, 0) - used;
         self.daily_square += error * error;
         self.daily_weight += fit.factors[weekday];
         self.daily += 1;
@@ -102,7 +102,7 @@ impl Errors {
 
     fn note_total(&mut self, fit: &Fit, weekday: usize, days: usize, actual: f64) {
         let mean_days = fit.mean_days(weekday, days);
-        let error = (fit.level * mean_days - actual).abs();
+        let error = (fit.total(weekday, days) - actual).abs();
         self.long_square += error * error / (mean_days + mean_days * mean_days / fit.memory);
         self.absolute += error;
         self.actual += actual;
@@ -158,7 +158,7 @@ pub(super) fn run(series: &Series, days_left: f64, pattern: Pattern) -> Trial {
             errors.note_total(&fit, weekday, horizon, actual);
         }
         // At least what was used was wanted, and at least what is usual.
-        habit.learn(weekday, if capped { used.max(fit.day(weekday)) } else { used });
+        habit.learn(weekday, if capped { used.max(fit.day(weekday, 0)) } else { used });
         fit = habit.fit();
     }
     let spread = errors.spread(fit.memory, horizon);

@@ -67,7 +67,8 @@ pub(super) fn look_ahead(horizon: &Horizon, series: &Series, trial: &Trial, room
     let mut sum = Outlook::default();
     for step in horizon.steps() {
         let demand = sum.demand + step_demand(horizon, series, trial, &step);
-        let margin = trial.spread.margin(if trial.fit.level > 0.0 { demand / trial.fit.level } else { 0.0 });
+        let usual = trial.fit.mean_day(0.0);
+        let margin = trial.spread.margin(if usual > 0.0 { demand / usual } else { 0.0 });
         let met = |before, after| room.and_then(|room| crossing(&step, before, after, room));
         sum.exhaustion = sum.exhaustion.or_else(|| met(sum.demand, demand));
         let earliest = met(sum.demand + sum.margin, demand + margin);
@@ -81,7 +82,7 @@ pub(super) fn look_ahead(horizon: &Horizon, series: &Series, trial: &Trial, room
 }
 
 fn step_demand(horizon: &Horizon, series: &Series, trial: &Trial, step: &Step) -> f64 {
-    let whole = trial.fit.day(series.weekday(series.len() + step.ahead));
+    let whole = trial.fit.day(series.weekday(series.len() + step.ahead), step.ahead);
     match step.ahead {
         0 => rest_of_today(whole, series.used(series.len()), horizon.passed()),
         _ => whole * step.days(),

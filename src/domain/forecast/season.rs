@@ -1,7 +1,7 @@
-//! Learns a level and weekday factors, one day at a time, so that a walk through the past costs no
-//! more than one look at it. Newer days weigh more. Factors are drawn towards 1 by as much as the
-//! days of one weekday differ among themselves, so that noise makes no pattern. Not here: how far
-//! off the estimates are ([`backtest`](super::backtest)).
+//! Learns a level, a trend and weekday factors, one day at a time, so that a walk through the past
+//! costs no more than one look at it. Newer days weigh more. Factors are drawn towards 1 by as much as
+//! the days of one weekday differ among themselves, and a trend has to be more than chance, so that
+//! noise makes neither. Not here: how far off the estimates are ([`backtest`](super::backtest)).
 
 use super::WEEKLY_DAYS_MIN;
 
@@ -9,6 +9,14 @@ use super::WEEKLY_DAYS_MIN;
 const LEVEL_HALF_LIFE_DAYS: f64 = 10.0;
 /// The same for the weekdays' factors, which change more slowly.
 const WEEKDAY_HALF_LIFE_DAYS: f64 = 28.0;
+/// How old the days are, on average, that the level is made of.
+const LEVEL_AGE_DAYS: f64 = LEVEL_HALF_LIFE_DAYS * std::f64::consts::LOG2_E;
+/// Days of history from which there may be a trend: [`WEEKLY_DAYS_MIN`] of them had an estimate to miss.
+const TREND_DAYS_MIN: usize = 2 * WEEKLY_DAYS_MIN;
+/// Days ahead after which a trend is not drawn further: none goes on for ever.
+const TREND_DAYS_MAX: f64 = 14.0;
+/// A trend counts from where its evidence passes this: twice its standard error, squared.
+const TREND_EVIDENCE: f64 = 4.0;
 /// A day counts for at most this many times the largest before it, so that one accident is no habit.
 const SPIKE: f64 = 3.0;
 /// Days before which nothing is called a spike.
@@ -51,6 +59,33 @@ impl Sums {
     }
 }
 
+/// By how much days came out above the level, weighted as the weekdays are.
+#[derive(Default)]
+struct Misses {
+    weight: f64,
+    sum: f64,
+    /// Sum of the squares of what was added to `sum`.
+    square: f64,
+}
+
+impl Misses {
+    fn add(&mut self, miss: f64, weight: f64) {
+        self.weight += weight;
+        self.sum += weight * miss;
+        self.square += (weight * miss) * (weight * miss);
+    }
+
+    /// The mean miss, as far as chance does not explain it: the level is always late by it.
+    fn lateness(&self) -> f64 {
+        let evidence = self.sum * self.sum / self.square;
+        if evidence > TREND_EVIDENCE {
+            self.sum / self.weight * (1.0 - TREND_EVIDENCE / evidence)
+        } else {
+            0.0
+        }
+    }
+}
+
 /// What has been learned so far.
 pub(super) struct Habit {
     pattern: Pattern,
@@ -59,13 +94,19 @@ pub(super) struct Habit {
     recent: Sums,
     recent_weight_squared: f64,
     weekly: Sums,
+    misses: Misses,
+    fit: Fit,
 }
 
 /// An estimate of the days to come.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fit {
-    /// Use of a mean day.
-    pub(super) level: f64,
+    /// Use of a mean day, as of some days ago.
+    level: f64,
+    /// How much more a mean day of now is.
+    late: f64,
+    /// How much more each day after it.
+    slope: f64,
     /// Each weekday against the mean day; their mean is 1.
     pub(super) factors: [f64; 7],
     /// How many equally weighted days the level is as good as.
@@ -75,8 +116,16 @@ pub(super) struct Fit {
 impl Habit {
     /// Knows nothing.
     pub(super) fn new(pattern: Pattern) -> Self {
-        let (recent, weekly) = (Sums::new(LEVEL_HALF_LIFE_DAYS), Sums::new(WEEKDAY_HALF_LIFE_DAYS));
-        Self { pattern, days: 0, peak: 0.0, recent, recent_weight_squared: 0.0, weekly }
+        Self {
+            pattern,
+            days: 0,
+            peak: 0.0,
+            recent: Sums::new(LEVEL_HALF_LIFE_DAYS),
+            recent_weight_squared: 0.0,
+            weekly: Sums::new(WEEKDAY_HALF_LIFE_DAYS),
+            misses: Misses::default(),
+            fit: Fit { level: 0.0, slope: 0.0, late: 0.0, factors: [1.0; 7], memory: 1.0 },
+        }
     }
 
     /// What one day counts for, given the days before.
@@ -88,29 +137,58 @@ impl Habit {
     /// Takes in the next day.
     pub(super) fn learn(&mut self, weekday: usize, value: f64) {
         let counted = self.tempered(value);
+        if self.days >= WEEKLY_DAYS_MIN {
+            let usual = self.fit.level * self.fit.factors[weekday];
+            self.misses.add(counted - usual, self.weekly.newest);
+        }
         self.recent.add(weekday, counted);
         self.recent_weight_squared += self.recent.newest * self.recent.newest;
         self.weekly.add(weekday, counted);
         self.peak = self.peak.max(value);
         self.days += 1;
+        self.fit = self.estimate();
     }
 
     /// The estimate from the days so far.
     pub(super) fn fit(&self) -> Fit {
+        self.fit
+    }
+
+    fn estimate(&self) -> Fit {
         let weekly = self.pattern == Pattern::Weekly && self.days >= WEEKLY_DAYS_MIN;
         let factors = if weekly { factors(&self.weekly, self.days) } else { [1.0; 7] };
         let weight = sum(&self.recent.weight);
         let expected = sum(&std::array::from_fn(|weekday| self.recent.weight[weekday] * factors[weekday]));
         let value = sum(&self.recent.value);
         let level = if expected > 0.0 { value / expected } else { 0.0 };
-        Fit { level, factors, memory: (weight * weight / self.recent_weight_squared.max(1.0)).max(1.0) }
+        let late = if self.days >= TREND_DAYS_MIN { self.misses.lateness() } else { 0.0 };
+        Fit {
+            level,
+            slope: late / (LEVEL_AGE_DAYS + 1.0),
+            late,
+            factors,
+            memory: (weight * weight / self.recent_weight_squared.max(1.0)).max(1.0),
+        }
     }
 }
 
 impl Fit {
+    /// Use of a mean day, so many days from the first unknown one.
+    pub(super) fn mean_day(&self, ahead: f64) -> f64 {
+        (self.level + self.late + self.slope * ahead.min(TREND_DAYS_MAX)).max(0.0)
+    }
+
     /// Use of a whole day.
-    pub(super) fn day(&self, weekday: usize) -> f64 {
-        self.level * self.factors[weekday]
+    pub(super) fn day(&self, weekday: usize, ahead: usize) -> f64 {
+        self.mean_day(ahead as f64) * self.factors[weekday]
+    }
+
+    /// Use of `days` whole days, the first of them a `weekday`.
+    pub(super) fn total(&self, weekday: usize, days: usize) -> f64 {
+        if self.slope == 0.0 {
+            return self.mean_day(0.0) * self.mean_days(weekday, days); // nearly always, and quicker
+        }
+        (0..days).map(|ahead| self.day((weekday + ahead) % 7, ahead)).sum()
     }
 
     /// How many mean days `days` days are worth, the first of them a `weekday`.
@@ -167,8 +245,8 @@ mod tests {
     fn a_clean_pattern_is_learned_exactly_and_a_flat_one_is_none() {
         let week = [100.0, 100.0, 100.0, 100.0, 100.0, 10.0, 10.0];
         let fit = learned(Pattern::Weekly, &week.repeat(2));
-        (0..7).for_each(|weekday| assert!((fit.day(weekday) - week[weekday]).abs() < 1e-6));
-        assert!((fit.level * fit.mean_days(5, 9) - 540.0).abs() < 1e-6, "{fit:?}");
+        (0..7).for_each(|weekday| assert!((fit.day(weekday, 0) - week[weekday]).abs() < 1e-6));
+        assert!((fit.total(5, 9) - 540.0).abs() < 1e-6, "{fit:?}");
         assert_eq!(learned(Pattern::Weekly, &[4.0; 30]).factors, [1.0; 7]);
         assert_eq!(learned(Pattern::Flat, &week.repeat(2)).factors, [1.0; 7]);
     }

@@ -86,6 +86,16 @@ fn the_weekly_pattern_beats_the_flat_mean_on_its_past() {
 }
 
 #[test]
+fn steady_growth_is_followed_and_does_not_leave_the_range() {
+    let growing = |day: i32| workdays(day) * 1.04_f64.powf(f64::from(day) / 7.0);
+    let rows = days(9, 56, growing);
+    let truth: f64 = (0..30).map(growing).sum();
+    let told = forecast(&november(10, 0.0), &subject(&rows, None));
+    near(told.projected_use, truth, 0.04);
+    assert!(told.range.is_some_and(|range| micro(range.high) / 1e6 > truth), "{truth} is above {told:?}");
+}
+
+#[test]
 fn too_little_history_says_so() {
     let rows = days(2, 2, |_| 100.0);
     let told = forecast(&november(3, 0.5), &subject(&rows, Some(1000)));

@@ -54,7 +54,7 @@ fn a_user_at_the_limit_is_given_idle_pool_credits_with_a_raised_limit() {
 
 #[test]
 fn a_short_pool_is_filled_from_idle_accounts_by_way_of_the_teams_that_overdraw() {
-    let (moves, _) = told(&[
+    let (moves, advice) = told(&[
         ("pool", None, 100, false, forecast(0, 1900, 2200, Some(2600))),
         ("team:sales", None, 1500, false, forecast(0, 200, 300, Some(1500))),
         ("team:help", None, 500, false, forecast(0, 900, 1000, Some(500))),
@@ -63,6 +63,8 @@ fn a_short_pool_is_filled_from_idle_accounts_by_way_of_the_teams_that_overdraw()
     // Demand 1900: ann covers 100, sales 200, help 500; 1100 fall to the pool's 100. Of the 1000
     // that are missing, help overdraws 300.
     assert_eq!(moves, ["team:sales > pool: 700", "team:sales > team:help: 300"]);
+    // Idle is what the upper end leaves: 1500 - 300 of sales, 500 - 150 of ann.
+    assert_eq!((advice.idle, advice.short), (Credits::whole(1550), Credits::whole(1000)));
 }
 
 #[test]
