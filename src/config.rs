@@ -73,6 +73,10 @@ pub struct Settings {
     pub clickhouse: crate::clickhouse::Settings,
     /// Flushes and retries.
     pub pipeline: crate::pipeline::Settings,
+    /// The API.
+    pub http: crate::http::Settings,
+    /// Who may call it.
+    pub auth: crate::http::auth::Settings,
     /// Operators' page.
     pub ops: Ops,
     /// Logs.
@@ -105,9 +109,12 @@ impl Settings {
 
         let known = flatten(known.cache);
         let effective = flatten(merged.cache.clone());
-        let unknown = effective.keys().filter(|key| !known.contains_key(*key));
+        // What a list holds is known by its reader.
+        let is_known = |key: &str| known.contains_key(key.split('[').next().unwrap_or(key));
+        let unknown = effective.keys().filter(|key| !is_known(key));
         let mut faults: Vec<String> = unknown.map(|key| format!("{key}: no such setting")).collect();
         let settings = Sections { merged: &merged, faults: &mut faults }.read(effective);
+        faults.extend(settings.iter().flat_map(|settings| settings.auth.faults()));
         settings.filter(|_| faults.is_empty()).ok_or(Faults(faults))
     }
 
@@ -156,6 +163,7 @@ impl Sections<'_> {
         // Every section is read before the first missing one ends it, so that all faults are found.
         let (events, dedupe, kafka) = (self.section("events"), self.section("dedupe"), self.section("kafka"));
         let (redis, clickhouse) = (self.section("redis"), self.section("clickhouse"));
+        let (http, auth) = (self.section("http"), self.section("auth"));
         let (pipeline, ops, log) = (self.section("pipeline"), self.section("ops"), self.section("log"));
         Some(Settings {
             events: events?,
@@ -164,6 +172,8 @@ impl Sections<'_> {
             redis: redis?,
             clickhouse: clickhouse?,
             pipeline: pipeline?,
+            http: http?,
+            auth: auth?,
             ops: ops?,
             log: log?,
             effective,
@@ -176,8 +186,8 @@ impl Sections<'_> {
             Ok(section) => Some(section),
             Err(fault) => {
                 let inner = fault.inner().to_string();
-                // An unknown key is reported once, by its full name.
-                if !inner.contains("unknown field") {
+                // An unknown key is reported once, by its full name; those inside a list only here.
+                if !inner.contains("unknown field") || fault.path().to_string().contains('[') {
                     self.faults.push(format!("{name}.{}: {inner}", fault.path()));
                 }
                 None
@@ -192,10 +202,18 @@ fn flatten(root: Value) -> BTreeMap<String, String> {
             let name = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
             match value.kind {
                 ValueKind::Table(inner) => walk(&name, inner, flat),
+                ValueKind::Array(items) if items.iter().any(is_table) => walk_list(&name, items, flat),
                 ValueKind::String(text) => drop(flat.insert(name, format!("{text:?}"))),
                 _ => drop(flat.insert(name, value.to_string())),
             }
         }
+    }
+    fn walk_list(name: &str, items: Vec<Value>, flat: &mut BTreeMap<String, String>) {
+        let numbered = |(at, item): (usize, Value)| (format!("{name}[{at}]"), item);
+        walk("", items.into_iter().enumerate().map(numbered).collect(), flat);
+    }
+    fn is_table(value: &Value) -> bool {
+        matches!(value.kind, ValueKind::Table(_))
     }
     let mut flat = BTreeMap::new();
     if let ValueKind::Table(table) = root.kind {
@@ -207,7 +225,7 @@ fn flatten(root: Value) -> BTreeMap<String, String> {
 /// Passwords, also those inside addresses, are never printed.
 fn hidden(key: &str, value: &str) -> String {
     let empty = value == "\"\"";
-    if key.ends_with("password") && !empty {
+    if (key.ends_with("password") || key.ends_with("sha256")) && !empty {
         return "\"<hidden>\"".to_owned();
     }
     match (value.split_once("://"), value.rsplit_once('@')) {
@@ -258,6 +276,43 @@ mod tests {
         .unwrap_err()
         .to_string();
         for part in ["redis.ulr: no such setting", "ops.listen: ", "kafka.consumer.batch_linger_ms: "] {
+            assert!(faults.contains(part), "{part} in {faults}");
+        }
+    }
+    fn load_file(name: &str, text: &str) -> Result<Settings, Faults> {
+        let path = std::env::temp_dir().join(format!("tollgate-{}-{name}.toml", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        let settings = Settings::load(Some(&path));
+        std::fs::remove_file(&path).unwrap();
+        settings
+    }
+
+    #[test]
+    fn api_keys_are_tables_of_a_list_and_their_digests_are_hidden() {
+        let digest = "ab".repeat(32);
+        let key = format!(
+            "name = \"ci\"\nsha256 = \"{digest}\"\nscopes = [\"read\", \"ingest\"]\nworkspace = \"acme\""
+        );
+        let settings = load_file("keys", &format!("[[auth.keys]]\n{key}\n")).unwrap();
+        assert_eq!(settings.auth.keys[0].name, "ci");
+        let effective = settings.effective();
+        assert!(effective.contains("auth.keys[0].name = \"ci\"\n"), "{effective}");
+        assert!(!effective.contains(&digest));
+    }
+
+    #[test]
+    fn every_fault_of_the_api_keys_is_reported() {
+        let text = "[[auth.keys]]\nname = \"a\"\nsha256 = \"x\"\nscopes = []\nworkspace = \"*\"\n\
+                    [auth.oidc]\nissuer = \"https://id.example\"\n";
+        let faults = load_file("faults", text).unwrap_err().to_string();
+        for part in
+            ["auth.keys[0].sha256: ", "auth.keys[0].scopes: ", "auth.oidc.audience: ", "auth.oidc.jwks_url: "]
+        {
+            assert!(faults.contains(part), "{part} in {faults}");
+        }
+        let text = "[[auth.keys]]\nname = \"a\"\nsha = \"x\"\n[http]\nlisten = \"x\"\nlisten_too = 1\n";
+        let faults = load_file("unknown", text).unwrap_err().to_string();
+        for part in ["auth.keys[0].sha: unknown field", "http.listen_too: no such setting", "http.listen: "] {
             assert!(faults.contains(part), "{part} in {faults}");
         }
     }

@@ -42,6 +42,8 @@ metrics! {
     Counter REJECTED = "tollgate_rejected_total";
     /// Holds by what became of them.
     Counter HOLDS = "tollgate_holds_total";
+    /// Alerts by whose total was crossed and in which direction.
+    Counter ALERTS = "tollgate_alerts_total";
     /// Records between the committed offset and the end of a partition.
     Gauge LAG = "tollgate_consumer_lag_records";
     /// Seconds from the broker's timestamp of an event to its row in ClickHouse.

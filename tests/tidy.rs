@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("pipeline", &["domain", "kafka", "metrics"]),
     ("http", &["domain"]),
     ("simulate", &["domain", "kafka"]),
-    ("config", &["clickhouse", "domain", "kafka", "pipeline", "redis"]),
+    ("config", &["clickhouse", "domain", "http", "kafka", "pipeline", "redis"]),
 ];
 /// Drivers, and the one room that may name each. `app`, `cli` and `config` hold no rule, so they may.
 const DRIVERS: &[(&str, &str)] =

@@ -1,61 +1,75 @@
-//! An administrator's change, from the ledger in Redis to the tables. The command line calls it, and
-//! so will every other way in.
+//! The office for a command that comes and goes: what it changes is in Kafka and in the tables when it
+//! ends, as far as these are there.
+
+use std::sync::Arc;
 
 use super::Stores;
+use super::office::Desk;
 use crate::clickhouse::Store;
 use crate::config::Settings;
 use crate::domain::WorkspaceId;
-use crate::domain::change::{Author, Changed};
-use crate::domain::change::{Change, Refusal};
+use crate::domain::change::{Author, Change, Changed, Refusal};
+use crate::domain::ledger::Effects;
+use crate::domain::ports::Office;
 use crate::domain::record::Rows;
 use crate::kafka::Producer;
-use crate::pipeline::decide::now;
-use crate::pipeline::relay::{Relay, RelayError};
+use crate::pipeline::absolutes::Absolutes;
+use crate::pipeline::relay::Relay;
 use crate::redis::RedisLedger;
+use tokio::sync::{Mutex, mpsc};
+
+/// What one command may tell before it ends.
+const TOLD_MAX: usize = 1000;
 
 /// Makes changes and sees them through.
 pub struct Administration {
     stores: Stores,
-    relay: Relay<RedisLedger, Store, Producer>,
+    /// The office itself, for everything that changes no table.
+    pub office: Desk,
+    relay: Arc<Relay<RedisLedger, Store, Producer>>,
+    told: Mutex<mpsc::Receiver<Effects>>,
 }
 
 impl Administration {
     /// Ready to make changes.
     pub fn new(stores: Stores, settings: &Settings) -> Self {
-        let relay = stores.relay(&settings.kafka.topics.ledger);
-        Self { stores, relay }
+        let relay = Arc::new(stores.relay(settings));
+        let (tell, told) = mpsc::channel(TOLD_MAX);
+        let office = Desk::new(&stores, Arc::clone(&relay), tell);
+        Self { stores, office, relay, told: Mutex::new(told) }
     }
 
-    /// Makes one change. The inner error is a refusal: nothing happened. An outer error that says so
-    /// (Kafka away) leaves the change made and its entry in the outbox, and the service relays it
-    /// when it can. ClickHouse away is logged and no error.
+    /// Makes one change. The inner error is a refusal: nothing happened. ClickHouse away is logged and
+    /// no error: the service writes what is missing.
     pub async fn change(
         &self,
         workspace: &WorkspaceId,
         change: &Change,
         author: &Author,
     ) -> anyhow::Result<Result<Changed, Refusal>> {
-        // 1. Redis: check, apply, append to the outbox, all or nothing.
-        let changed = match self.stores.ledger.change(workspace, change, author, now()).await? {
+        let changed = match self.office.change(workspace, change, author).await? {
             Ok(changed) => changed,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        // 2. Kafka has the entry before anybody is told that it is done.
-        match self.relay.relay_now(changed.shard).await {
-            Ok(()) => {}
-            Err(RelayError::InKafka(fault)) => later(&fault.to_string()),
-            Err(RelayError::Waiting(fault)) => {
-                let made = "the change is made, do not repeat it; the service puts it into the ledger topic";
-                return Err(anyhow::anyhow!("{fault}").context(made));
-            }
+        if let Err(fault) = self.relay.record(changed.shard).await {
+            later(&fault.to_string());
         }
-        // 3. The tables show the accounts as they stand now.
-        let (balances, pools) = (changed.effects.balances.clone(), changed.effects.pools.clone());
-        let rows = Rows { balances, pools, ..Rows::default() };
+        self.write_told().await;
+        Ok(Ok(changed))
+    }
+
+    /// Writes the balances that were told so far.
+    pub async fn write_told(&self) {
+        let mut absolutes = Absolutes::default();
+        let mut told = self.told.lock().await;
+        while let Ok(effects) = told.try_recv() {
+            absolutes.add(effects);
+        }
+        let mut rows = Rows::default();
+        absolutes.fill(&mut rows);
         if let Err(fault) = self.stores.tables.record(&rows).await {
             later(&fault.to_string());
         }
-        Ok(Ok(changed))
     }
 }
 

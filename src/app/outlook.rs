@@ -11,13 +11,14 @@ use crate::domain::outlook;
 use crate::domain::ports::{Office, Trouble};
 use crate::domain::reports::Reports;
 use crate::metrics::POOL_EXHAUSTION;
-use crate::pipeline::gauges;
+use crate::pipeline::gauges::PoolGauges;
 
 /// Sets the gauges every `interval`, the first time after one, until the process stops. One workspace
 /// at a time: there is no hurry, and the stores have other work.
 pub async fn refresh(
     office: &dyn Office,
     reports: &dyn Reports,
+    gauges: &PoolGauges,
     interval: Duration,
     shutdown: CancellationToken,
 ) {
@@ -27,7 +28,7 @@ pub async fn refresh(
             () = shutdown.cancelled() => return,
         }
         let shown = async {
-            for workspace in gauges::shown() {
+            for workspace in gauges.shown() {
                 show(office, reports, &workspace).await;
             }
         };

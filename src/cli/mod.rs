@@ -29,8 +29,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Decide events and keep the tables, until stopped
-    Serve,
+    /// Decide events, keep the tables and answer over HTTP, until stopped
+    Serve {
+        /// Run only this part, so that several processes share the work
+        #[arg(long, value_enum)]
+        only: Option<app::Part>,
+    },
     /// Make the tables and topics; safe to repeat
     Migrate,
     /// Print the settings in force, secrets hidden
@@ -47,7 +51,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = Settings::load(cli.config.as_deref()).map_err(anyhow::Error::from).and_then(|settings| {
-        install_logs(&settings, matches!(cli.command, Command::Serve));
+        install_logs(&settings, matches!(cli.command, Command::Serve { .. }));
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let outcome = runtime.block_on(run(cli.command, &settings));
         // A driver's thread may still wait for a server that is away.
@@ -65,7 +69,7 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
     match command {
-        Command::Serve => app::serve(settings, stop_signal()?).await,
+        Command::Serve { only } => app::serve(settings, only, stop_signal()?).await,
         Command::Migrate => {
             let lines = app::migrate(settings).await?;
             lines.iter().for_each(|line| println!("{line}"));

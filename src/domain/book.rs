@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use super::calendar::Calendar;
 use super::change::{CarryOver, Enforcement, LimitSetting, Seats, Thresholds};
 use super::credits::Credits;
-use super::ids::{FeatureId, TeamId, UserId};
+use super::hold::Hold;
+use super::ids::{FeatureId, HoldId, TeamId, UserId};
 use super::ledger::{Account, Totals};
 use super::period::{Day, Period, PeriodName};
 
@@ -184,6 +185,8 @@ pub struct Workspace {
     pub teams: BTreeMap<TeamId, TeamSettings>,
     /// Features with a limit.
     pub features: BTreeMap<FeatureId, Credits>,
+    /// Holds that have not ended.
+    pub holds: BTreeMap<HoldId, Hold>,
     /// Periods that were ever touched.
     pub books: BTreeMap<PeriodName, Book>,
 }
@@ -213,16 +216,7 @@ impl Workspace {
             return Vec::new();
         }
         let last = self.last_opened_before(period.name).filter(|_| self.carry_over != CarryOver::None);
-        let mut chain = vec![*period];
-        while let (Some(last), Some(first)) = (last, chain.last()) {
-            let before = self.calendar.period_before(first);
-            if !before.planned || before.name <= last {
-                break;
-            }
-            chain.push(before);
-        }
-        chain.reverse();
-        chain
+        self.calendar.chain(last, *period)
     }
 
     /// The last period before this one that was opened.

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::period::{Day, DaySpan, Instant, Period};
+use super::period::{Day, DaySpan, Instant, Period, PeriodName};
 
 /// A time zone and anchor day, and the periods that they rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +136,34 @@ impl Calendar {
     /// The period that ends where this one starts.
     pub fn period_before(&self, period: &Period) -> Period {
         self.period_of(Instant::from_micros(period.start.micros() - 1))
+    }
+
+    /// The period of that name; none when no period ever began on that day.
+    pub fn period_named(&self, name: PeriodName) -> Option<Period> {
+        let noon = Instant::from_micros((i64::from(name.number()) * 86_400 + 43_200) * 1_000_000);
+        let near = self.period_of(noon);
+        let after = self.period_of(near.end);
+        [near, after, self.period_before(&near)].into_iter().find(|period| period.name == name)
+    }
+
+    /// A period and those before it back to the last one that was opened, which is left out; in their order.
+    pub fn chain(&self, opened: Option<PeriodName>, period: Period) -> Vec<Period> {
+        let mut chain = vec![period];
+        while let (Some(opened), Some(first)) = (opened, chain.last()) {
+            let before = self.period_before(first);
+            if !before.planned || before.name <= opened {
+                break;
+            }
+            chain.push(before);
+        }
+        chain.reverse();
+        chain
+    }
+
+    /// The first and the last day of a period.
+    pub fn days_of(&self, period: &Period) -> (Day, Day) {
+        let last = Instant::from_micros(period.end.micros() - 1);
+        (self.day_of(period.start).day, self.day_of(last).day)
     }
 
     /// The day that contains an instant, in the zone in force then (before the first plan: in the first zone).

@@ -19,10 +19,17 @@ use compact_str::CompactString;
 use serde::Serialize;
 
 pub use decode::{DecodeRules, RawRecord, decode};
+pub use wording::shorten;
 
 use super::credits::Credits;
 use super::ids::{FeatureId, HoldId, UserId, WorkspaceId};
 use super::period::Instant;
+
+/// Whether a text is one JSON value, by the grammar that events are read by: no doubled keys, nesting
+/// up to 64. Errors: a sentence with the place.
+pub fn check_json(text: &str) -> Result<(), String> {
+    json::check(text).map_err(|fault| fault.to_string())
+}
 
 /// Where a record lies in the input topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]

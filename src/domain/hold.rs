@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::change::Denial;
 use super::credits::Credits;
-use super::ids::{FeatureId, HoldId, TeamId, UserId};
+use super::ids::{FeatureId, HoldId, TeamId, UserId, WorkspaceId};
 use super::period::{Instant, Period, PeriodName};
 
 /// What somebody is about to spend.
@@ -97,6 +97,23 @@ impl Hold {
     pub fn held(&self) -> Credits {
         self.held.into_iter().sum()
     }
+}
+
+/// The usage of a hold that was settled over HTTP, on its way to the events topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settle {
+    /// The tenant.
+    pub workspace: WorkspaceId,
+    /// Which hold.
+    pub hold: HoldId,
+    /// Who spent.
+    pub user: UserId,
+    /// What on.
+    pub feature: FeatureId,
+    /// What the call took.
+    pub credits: Credits,
+    /// When that was said.
+    pub at: Instant,
 }
 
 /// The answer to a [`HoldRequest`] that was done.

@@ -5,8 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::alert::Alert;
 use super::credits::Credits;
 use super::decision::Decision;
+use super::hold::Settle;
 use super::ids::{FeatureId, TeamId, UserId, WorkspaceId};
 use super::period::{Day, Instant, PeriodName};
 
@@ -89,6 +91,9 @@ pub struct Entry {
     pub reason: Option<String>,
     /// The key under which a retry is recognised.
     pub idempotency_key: Option<String>,
+    /// What was asked for under that key, so that a rebuild keeps the promise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<Request>,
     /// The period that it belongs to.
     pub period: PeriodName,
     /// The server's time.
@@ -99,13 +104,33 @@ pub struct Entry {
     pub change: serde_json::Value,
 }
 
-/// An entry that waits in an outbox for Kafka's acknowledgement.
+/// A request under an idempotency key, as digests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Request {
+    /// Of method, path and key.
+    pub place: String,
+    /// Of the body.
+    pub body: String,
+}
+
+/// What a script leaves for Kafka and the tables.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outgoing {
+    /// For the ledger.
+    Entry(Entry),
+    /// For whoever is to be warned.
+    Alert(Alert),
+    /// For the events topic: the usage of a hold that is settling.
+    Settle(Settle),
+}
+
+/// What waits for Kafka's acknowledgement, or for its row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pending {
-    /// Its place in the outbox.
+    /// Its place in the queue.
     pub id: String,
-    /// The entry.
-    pub entry: Entry,
+    /// What it is.
+    pub item: Outgoing,
 }
 
 /// One version number out of the epoch and the count of decisions and entries in it: a later state
@@ -223,4 +248,18 @@ pub struct Effects {
     pub rollups: Vec<Rollup>,
     /// Workspaces touched.
     pub pools: Vec<PoolState>,
+    /// Holds that were found to have expired.
+    pub holds_expired: usize,
+}
+
+impl Effects {
+    /// Adds what happened after.
+    pub fn extend(&mut self, later: Self) {
+        self.decisions.extend(later.decisions);
+        self.settled_before += later.settled_before;
+        self.balances.extend(later.balances);
+        self.rollups.extend(later.rollups);
+        self.pools.extend(later.pools);
+        self.holds_expired += later.holds_expired;
+    }
 }

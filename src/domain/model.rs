@@ -3,16 +3,21 @@
 
 mod changes;
 mod debit;
+mod holds;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::WorkspaceId;
 use super::book::{Book, Workspace};
 use super::decision::{Drawn, Outcome, Verdict};
 use super::event::{Arrival, UsageEvent};
+use super::hold::Hold;
 use super::period::{Instant, Period};
+use super::{HoldId, WorkspaceId};
 
-pub use debit::debit;
+pub use debit::{debit, judge};
+pub use holds::{SETTLES, denial};
+pub use watch::level_of;
 
 /// The identity of an event: one that arrives again is a duplicate.
 type Identity = (String, String);
@@ -25,6 +30,11 @@ struct Tenant {
     answers: BTreeMap<(i32, i64), Verdict>,
     timed: BTreeSet<(Identity, Instant)>,
     arrived: BTreeMap<Identity, Vec<i64>>,
+    /// Holds that ended, and the periods that holds were made in.
+    ended: BTreeMap<HoldId, Hold>,
+    spans: BTreeMap<HoldId, Period>,
+    /// Events whose credits went back, by source, id and time.
+    reversed: BTreeSet<(String, String, Instant)>,
 }
 
 /// Every workspace, in memory.
@@ -48,10 +58,7 @@ impl Model {
     }
 
     fn tenant(&mut self, id: &WorkspaceId) -> &mut Tenant {
-        self.tenants.entry(id.clone()).or_insert_with(|| Tenant {
-            state: Workspace { epoch: 1, ..Workspace::default() },
-            ..Tenant::default()
-        })
+        self.tenants.entry(id.clone()).or_insert_with(Tenant::new)
     }
 
     /// Decides one event; an offset that was decided before gets its first answer again.
@@ -73,17 +80,26 @@ impl Model {
 }
 
 impl Tenant {
+    fn new() -> Self {
+        Self { state: Workspace { epoch: 1, ..Workspace::default() }, ..Self::default() }
+    }
+
     fn decide_fresh(&mut self, event: &UsageEvent, slot: i64, slots: i64) -> Verdict {
+        let seen = self.seen(event, slot, slots);
+        if let Some(hold) = self.settled_by(event).filter(|_| !seen) {
+            self.state.sequence += 1;
+            return self.settle_hold(&hold, event);
+        }
         let period = self.state.calendar.period_of(event.time);
         self.open(&period);
         self.state.sequence += 1;
-        if self.seen(event, slot, slots) {
+        if seen {
             let team = self.state.team_of(&event.user).cloned();
             let (epoch, sequence) = (self.state.epoch, self.state.sequence);
             let (outcome, drawn) = (Outcome::Duplicate, Drawn::default());
             return Verdict { outcome, reason: None, blocked: None, drawn, team, epoch, sequence };
         }
-        debit(&mut self.state, &period, event)
+        self.watched(period.name, |tenant| debit(&mut tenant.state, &period, event))
     }
 
     /// Whether the event was decided before; if not, it is remembered.

@@ -117,7 +117,7 @@ impl<'de> Deserialize<'de> for Day {
 }
 
 /// A billing period, half open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Period {
     /// Its start date in the workspace's zone.
     pub name: PeriodName,

@@ -53,7 +53,7 @@ pub trait Warehouse: Send + Sync + 'static {
     fn record_alerts(&self, alerts: &[Alert]) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
-/// Ledger entries between the change that made them and Kafka's acknowledgement.
+/// What scripts leave for Kafka and the tables, in order.
 pub trait Outbox: Send + Sync + 'static {
     /// What can go wrong.
     type Error: Fault;
@@ -61,25 +61,34 @@ pub trait Outbox: Send + Sync + 'static {
     /// How many outboxes there are.
     fn shards(&self) -> u16;
 
+    /// The outbox of a workspace.
+    fn shard_of(&self, workspace: &WorkspaceId) -> u16;
+
     /// Takes the right to relay a shard, for a bounded time; false when another process has it.
     fn claim(&self, shard: u16) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
     /// Gives the right back, if it is still ours.
     fn release(&self, shard: u16) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// The oldest entries of an outbox, in order.
+    /// The oldest items that Kafka does not have.
     fn pending(
         &self,
         shard: u16,
         max: usize,
     ) -> impl Future<Output = Result<Vec<Pending>, Self::Error>> + Send;
 
-    /// Forgets entries.
-    fn acknowledged(
+    /// Kafka has these: they wait for their rows, if they have any.
+    fn published(&self, shard: u16, ids: &[String]) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// The oldest items that are in Kafka and in no table.
+    fn unrecorded(
         &self,
         shard: u16,
-        ids: &[String],
-    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+        max: usize,
+    ) -> impl Future<Output = Result<Vec<Pending>, Self::Error>> + Send;
+
+    /// These are in their tables: they are forgotten.
+    fn recorded(&self, shard: u16, ids: &[String]) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
 /// What an administrator or a client asks of the ledger, answered at once and exactly. It sees every
@@ -91,6 +100,15 @@ pub trait Office: Send + Sync + 'static {
         &'a self,
         workspace: &'a WorkspaceId,
         change: &'a Change,
+        author: &'a Author,
+    ) -> BoxFuture<'a, Result<Result<Changed, Refusal>, Trouble>>;
+
+    /// Keeps a refusal that was found outside of the ledger under the author's idempotency key, and
+    /// answers it; or what was answered under that key before.
+    fn refuse<'a>(
+        &'a self,
+        workspace: &'a WorkspaceId,
+        refusal: Refusal,
         author: &'a Author,
     ) -> BoxFuture<'a, Result<Result<Changed, Refusal>, Trouble>>;
 
@@ -122,6 +140,44 @@ pub trait Office: Send + Sync + 'static {
 
     /// Every workspace, in the order of their ids.
     fn workspaces(&self) -> BoxFuture<'_, Result<Vec<WorkspaceId>, Trouble>>;
+}
+
+/// Where events go that came over HTTP, and what was answered to whom.
+pub trait Intake: Send + Sync + 'static {
+    /// Publishes events; every one is acknowledged when this answers.
+    fn publish(&self, events: Vec<(WorkspaceId, Vec<u8>)>) -> BoxFuture<'_, Result<(), Trouble>>;
+
+    /// Takes the right to answer under a key, for a bounded time. `place` is a digest of caller, method,
+    /// path and key; `request` one of the body.
+    fn claim<'a>(&'a self, place: &'a str, request: &'a str) -> BoxFuture<'a, Result<Claim, Trouble>>;
+
+    /// Keeps the answer for 24 hours.
+    fn remember<'a>(&'a self, place: &'a str, answer: &'a Remembered) -> BoxFuture<'a, Result<(), Trouble>>;
+
+    /// Gives the right back: nothing was done.
+    fn release<'a>(&'a self, place: &'a str) -> BoxFuture<'a, Result<(), Trouble>>;
+}
+
+/// Who may answer under an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// Whoever asked.
+    Ours,
+    /// Nobody: it was answered.
+    Answered(Remembered),
+    /// Another request that runs; the digest of its body.
+    Running(String),
+}
+
+/// An answer that was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Digest of the body that it answers.
+    pub request: String,
+    /// HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: String,
 }
 
 /// A workspace as it stood at an instant.

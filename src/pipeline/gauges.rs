@@ -1,6 +1,6 @@
 //! The pools' gauges, of a bounded number of workspaces.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use metrics::gauge;
@@ -10,43 +10,44 @@ use crate::domain::ledger::PoolState;
 use crate::domain::period::PeriodName;
 use crate::metrics::{POOL_RATIO, POOL_REMAINING, POOL_TOTAL, POOL_UNALLOCATED};
 
-/// The workspaces with gauges; the process's, as the gauges themselves are.
-static SHOWN: Mutex<BTreeSet<WorkspaceId>> = Mutex::new(BTreeSet::new());
-
-/// The workspaces that have gauges in this process, in the order of their ids.
-pub fn shown() -> Vec<WorkspaceId> {
-    SHOWN.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-}
-
 /// The newest period shown of each workspace that has gauges.
 #[derive(Debug)]
 pub struct PoolGauges {
-    periods: HashMap<WorkspaceId, PeriodName>,
+    periods: Mutex<HashMap<WorkspaceId, PeriodName>>,
     workspaces_max: usize,
 }
 
 impl PoolGauges {
     /// Gauges for the first so many workspaces that are seen.
     pub fn new(workspaces_max: usize) -> Self {
-        Self { periods: HashMap::new(), workspaces_max }
+        Self { periods: Mutex::default(), workspaces_max }
+    }
+
+    /// The workspaces that have gauges.
+    pub fn shown(&self) -> Vec<WorkspaceId> {
+        self.periods.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
     /// Shows pools as they stand now; a late event's period never hides the running one.
-    pub fn show(&mut self, pools: &[PoolState]) {
+    pub fn show(&self, pools: &[PoolState]) {
+        // A panic while it was held leaves a map that is still right.
+        let mut periods = self.periods.lock().unwrap_or_else(PoisonError::into_inner);
         for pool in pools {
-            if !self.periods.contains_key(&pool.workspace) && self.periods.len() >= self.workspaces_max {
+            if !periods.contains_key(&pool.workspace) && periods.len() >= self.workspaces_max {
                 continue;
             }
-            let newest = self.periods.entry(pool.workspace.clone()).or_insert_with(|| {
-                SHOWN.lock().unwrap_or_else(PoisonError::into_inner).insert(pool.workspace.clone());
-                pool.period
-            });
+            let newest = periods.entry(pool.workspace.clone()).or_insert(pool.period);
             if pool.period < *newest {
                 continue;
             }
             *newest = pool.period;
             show(pool);
         }
+    }
+
+    /// The workspaces that have gauges.
+    pub fn workspaces(&self) -> Vec<WorkspaceId> {
+        self.periods.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 }
 

@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
+use crate::domain::alert::{Alert, AlertState, Scope};
 use crate::domain::decision::{Blocked, Decision, Drawn, Level};
+use crate::domain::hold::Settle;
 use crate::domain::ledger::Entry;
+use crate::domain::model::SETTLES;
 use crate::domain::period::{Instant, PeriodName};
 use crate::domain::{Credits, FeatureId, HoldId, TeamId, UserId, WorkspaceId};
 use crate::kafka::Message;
@@ -83,6 +86,68 @@ fn blocked_by(decision: &Decision) -> Option<BlockedBy<'_>> {
         Level::User => decision.event.user.as_str(),
     };
     Some(BlockedBy { level, id, limit, used, held, remaining })
+}
+
+#[derive(Serialize)]
+struct AlertMessage<'a> {
+    workspace: &'a WorkspaceId,
+    scope: Scope,
+    id: &'a str,
+    threshold: u8,
+    ratio: f64,
+    used: Credits,
+    total: Credits,
+    period: PeriodName,
+    at: Instant,
+    state: AlertState,
+    epoch: u64,
+    sequence: u64,
+}
+
+/// An alert for the alerts topic, keyed by its workspace.
+pub fn alert(alert: &Alert) -> Message {
+    let content = AlertMessage {
+        workspace: &alert.workspace,
+        scope: alert.scope,
+        id: &alert.id,
+        threshold: alert.threshold,
+        ratio: alert.ratio(),
+        used: alert.used,
+        total: alert.total,
+        period: alert.period,
+        at: alert.at,
+        state: alert.state,
+        epoch: alert.epoch,
+        sequence: alert.sequence,
+    };
+    message(&alert.workspace, &content)
+}
+
+#[derive(Serialize)]
+struct SettleMessage<'a> {
+    id: &'a HoldId,
+    source: &'static str,
+    time: Instant,
+    workspace: &'a WorkspaceId,
+    user: &'a UserId,
+    feature: &'a FeatureId,
+    credits: Credits,
+    hold: &'a HoldId,
+}
+
+/// The event of a hold that is settling, for the events topic.
+pub fn settle(settle: &Settle) -> Message {
+    let content = SettleMessage {
+        id: &settle.hold,
+        source: SETTLES,
+        time: settle.at,
+        workspace: &settle.workspace,
+        user: &settle.user,
+        feature: &settle.feature,
+        credits: settle.credits,
+        hold: &settle.hold,
+    };
+    message(&settle.workspace, &content)
 }
 
 /// A ledger entry for the ledger topic, keyed by its workspace.

@@ -13,6 +13,7 @@
 //! never before, and nothing else commits an offset. What this room does not know: which stores
 //! stand behind [`Ledger`], [`Warehouse`] and [`Publish`].
 
+pub mod absolutes;
 pub mod decide;
 pub mod decode;
 pub mod gauges;
@@ -85,6 +86,8 @@ pub struct Pipeline<L, W, P> {
     pub topics: Topics,
     /// Numbers.
     pub settings: Settings,
+    /// The pools' gauges.
+    pub gauges: Arc<gauges::PoolGauges>,
     /// Raised when partitions are about to leave: record what waits, now.
     pub flush: Arc<Notify>,
     /// Cancelled when waiting for a store has no sense any more.

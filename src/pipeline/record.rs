@@ -1,18 +1,15 @@
 //! Last stage: batches that were told are gathered into large flushes, written, and their tickets finished.
 
-use std::hash::Hash;
 use std::time::Duration;
 
-use hashbrown::HashMap;
 use tokio::sync::mpsc;
 use tokio::time::{Instant as Clock, timeout_at};
 
+use super::absolutes::Absolutes;
 use super::decide::{Decided, now};
-use super::gauges::PoolGauges;
 use super::retry::patiently;
 use super::{Pipeline, Stopped};
 use crate::domain::decision::{Decision, Outcome};
-use crate::domain::ledger::{Balance, PoolState, Rollup};
 use crate::domain::period::Instant;
 use crate::domain::ports::{Ledger, Warehouse};
 use crate::domain::record::Rows;
@@ -35,10 +32,9 @@ impl Flush {
 
 impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     pub(super) async fn record_all(&self, mut told: mpsc::Receiver<Decided>) -> Result<(), Stopped> {
-        let mut gauges = PoolGauges::new(self.settings.gauge_workspaces_max);
         while let Some(first) = told.recv().await {
             let flush = self.gather(first, &mut told).await;
-            self.record(flush, &mut gauges).await?;
+            self.record(flush).await?;
         }
         Ok(())
     }
@@ -66,7 +62,7 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         flush
     }
 
-    async fn record(&self, flush: Flush, gauges: &mut PoolGauges) -> Result<(), Stopped> {
+    async fn record(&self, flush: Flush) -> Result<(), Stopped> {
         // 1. Gather the rows. Kafka has acknowledged their decisions, so that they may be committed.
         let (mut rows, tickets, arrived) = rows(flush);
         // 2. Write them. ClickHouse away: retried here with the same rows, deciding pauses behind us.
@@ -81,7 +77,7 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
             let seconds = (recorded.micros() - at.micros()).max(0) as f64 / 1e6;
             ::metrics::histogram!(metrics::END_TO_END).record(seconds);
         }
-        gauges.show(&std::mem::take(&mut rows.pools));
+        self.gauges.show(&std::mem::take(&mut rows.pools));
         Ok(())
     }
 }
@@ -89,56 +85,17 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
 /// The rows of a flush: of each absolute the newest version only.
 fn rows(flush: Flush) -> (Rows, Vec<Ticket>, Vec<Instant>) {
     let mut rows = Rows::default();
+    let mut absolutes = Absolutes::default();
     let (mut tickets, mut arrived) = (Vec::new(), Vec::new());
-    let mut rollups = HashMap::new();
-    let mut balances = HashMap::new();
-    let mut pools = HashMap::new();
     for batch in flush.batches {
         tickets.push(batch.ticket);
         arrived.extend(batch.effects.decisions.iter().filter(|d| !d.redelivered).map(|d| d.arrived_at));
+        let mut effects = batch.effects;
         let kept = |decision: &Decision| decision.verdict.outcome != Outcome::Duplicate;
-        rows.events.extend(batch.effects.decisions.into_iter().filter(kept));
+        rows.events.extend(std::mem::take(&mut effects.decisions).into_iter().filter(kept));
         rows.dead_letters.extend(batch.dead_letters);
-        newest(&mut rollups, batch.effects.rollups, rollup_key, |rollup| rollup.version);
-        newest(&mut balances, batch.effects.balances, balance_key, |balance| balance.version);
-        newest(&mut pools, batch.effects.pools, pool_key, |pool| pool.version);
+        absolutes.add(effects);
     }
-    rows.rollups = rollups.into_values().collect();
-    rows.balances = balances.into_values().collect();
-    rows.pools = pools.into_values().collect();
+    absolutes.fill(&mut rows);
     (rows, tickets, arrived)
-}
-
-fn rollup_key(rollup: &Rollup) -> impl Hash + Eq + use<> {
-    let Rollup { workspace, period, user, feature, day, .. } = rollup;
-    (workspace.clone(), *period, user.clone(), feature.clone(), *day)
-}
-
-fn balance_key(balance: &Balance) -> impl Hash + Eq + use<> {
-    (balance.workspace.clone(), balance.period, balance.account.clone())
-}
-
-fn pool_key(pool: &PoolState) -> impl Hash + Eq + use<> {
-    (pool.workspace.clone(), pool.period)
-}
-
-/// Keeps the newest version of each key.
-fn newest<K: Hash + Eq, T>(
-    kept: &mut HashMap<K, T>,
-    states: Vec<T>,
-    key: impl Fn(&T) -> K,
-    version: impl Fn(&T) -> u64,
-) {
-    for state in states {
-        match kept.entry(key(&state)) {
-            hashbrown::hash_map::Entry::Occupied(mut entry) => {
-                if version(entry.get()) <= version(&state) {
-                    entry.insert(state);
-                }
-            }
-            hashbrown::hash_map::Entry::Vacant(entry) => {
-                entry.insert(state);
-            }
-        }
-    }
 }

@@ -1,97 +1,144 @@
-//! From the outbox to the ledger topic: what a change left behind is published, written to
-//! `credit_ledger`, and only then forgotten. It runs after each change, and by itself for what a
-//! crash left. One process relays a shard at a time, so entries stand in the topic in their order;
-//! after a crash one may stand there twice, and its epoch and sequence tell.
+//! From the outbox to Kafka, and from there to the tables: ledger entries, alerts and the events of
+//! settles. It runs after each change, and by itself for what a crash left. One process relays a shard
+//! at a time, so entries stand in the topic in their order; after a crash one may stand there twice,
+//! and its epoch and sequence tell. Whoever waits for an answer waits for Kafka, never for the tables.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::messages;
-use crate::domain::ledger::{Entry, Pending};
+use crate::domain::ledger::{Outgoing, Pending};
 use crate::domain::ports::{Fault, Outbox, Warehouse};
 use crate::kafka::{Message, Publish};
+use crate::metrics;
 
-/// Entries taken from an outbox at once.
-const ENTRIES_MAX: usize = 500;
+/// Items taken from a queue at once.
+const ITEMS_MAX: usize = 500;
 /// How often a shard that another process relays is asked for.
 const CLAIM_PAUSE: Duration = Duration::from_millis(20);
 
-/// Publishes ledger entries in their order.
+/// Where each kind of item goes.
+#[derive(Debug, Clone)]
+pub struct RelayTopics {
+    /// Ledger entries.
+    pub ledger: String,
+    /// Alerts.
+    pub alerts: String,
+    /// The usage of holds that are settling.
+    pub events: String,
+}
+
+/// Publishes and records what scripts leave behind, in its order.
 pub struct Relay<O, W, P> {
-    /// Where entries wait.
-    pub outbox: Arc<O>,
-    /// Keeps `credit_ledger`.
-    pub warehouse: Arc<W>,
-    /// Publishes.
-    pub publisher: Arc<P>,
-    /// The ledger topic.
-    pub topic: String,
-    /// The last entry of each shard that Kafka has, and one relaying at a time.
-    published: Mutex<HashMap<u16, String>>,
+    outbox: Arc<O>,
+    warehouse: Arc<W>,
+    publisher: Arc<P>,
+    topics: RelayTopics,
+    /// One relaying of a shard at a time.
+    relaying: Vec<tokio::sync::Mutex<()>>,
 }
 
 impl<O: Outbox, W: Warehouse, P: Publish> Relay<O, W, P> {
     /// A relay that has published nothing yet.
-    pub fn new(outbox: Arc<O>, warehouse: Arc<W>, publisher: Arc<P>, topic: String) -> Self {
-        Self { outbox, warehouse, publisher, topic, published: Mutex::default() }
+    pub fn new(outbox: Arc<O>, warehouse: Arc<W>, publisher: Arc<P>, topics: RelayTopics) -> Self {
+        let relaying = (0..outbox.shards()).map(|_| tokio::sync::Mutex::default()).collect();
+        Self { outbox, warehouse, publisher, topics, relaying }
     }
 
-    /// Relays what waits in one shard, when no other process does; how many entries that were, or
-    /// none when another has the shard.
-    pub async fn relay(&self, shard: u16) -> Result<Option<usize>, RelayError> {
-        let mut published = self.published.lock().await;
-        if !self.outbox.claim(shard).await.map_err(waiting)? {
-            return Ok(None);
+    /// Publishes what waits in one shard, when no other process does; false when another has the shard.
+    pub async fn relay(&self, shard: u16) -> Result<bool, RelayError> {
+        let _one = self.relaying[usize::from(shard)].lock().await;
+        if !self.outbox.claim(shard).await.map_err(failed)? {
+            return Ok(false);
         }
-        let relayed = self.drain(shard, &mut published).await;
+        let relayed = self.drain(shard).await;
         // Not given back, the right ends by itself.
-        let released = self.outbox.release(shard).await.map_err(waiting);
-        let relayed = relayed?;
-        released.map(|()| Some(relayed))
+        let released = self.outbox.release(shard).await.map_err(failed);
+        relayed.and(released).map(|()| true)
     }
 
-    /// Relays one shard; after it, Kafka has everything that waited when it was called.
+    /// Publishes one shard; after it, Kafka has everything that waited when it was called.
     pub async fn relay_now(&self, shard: u16) -> Result<(), RelayError> {
-        while self.relay(shard).await?.is_none() {
+        while !self.relay(shard).await? {
             tokio::time::sleep(CLAIM_PAUSE).await;
         }
         Ok(())
     }
 
-    async fn drain(&self, shard: u16, published: &mut HashMap<u16, String>) -> Result<usize, RelayError> {
-        let mut relayed = 0;
+    async fn drain(&self, shard: u16) -> Result<(), RelayError> {
         loop {
-            let pending = self.outbox.pending(shard, ENTRIES_MAX).await.map_err(waiting)?;
-            let Some(last) = pending.last() else { return Ok(relayed) };
-            // 1. Kafka, the durable truth. A failure leaves the outbox as it is.
-            let known = published.get(&shard);
-            let fresh = |entry: &&Pending| known.is_none_or(|known| place(&entry.id) > place(known));
-            let messages: Vec<Message> =
-                pending.iter().filter(fresh).map(|pending| messages::entry(&pending.entry)).collect();
-            if !messages.is_empty() {
-                self.publisher.publish(&self.topic, &messages).await.map_err(waiting)?;
-                published.insert(shard, last.id.clone());
+            let pending = self.outbox.pending(shard, ITEMS_MAX).await.map_err(failed)?;
+            if pending.is_empty() {
+                return Ok(());
             }
-            // 2. The table that is read. A failure leaves the outbox, but is not published again.
-            let (ids, entries): (Vec<String>, Vec<Entry>) =
-                pending.into_iter().map(|p| (p.id, p.entry)).unzip();
-            self.warehouse.record_entries(&entries).await.map_err(in_kafka)?;
-            // 3. Forget.
-            self.outbox.acknowledged(shard, &ids).await.map_err(in_kafka)?;
-            relayed += ids.len();
+            // 1. Kafka, the durable truth. A failure leaves the outbox as it is.
+            self.publish(&pending).await?;
+            // 2. Out of the outbox. A failure publishes them once more.
+            let ids: Vec<String> = pending.iter().map(|pending| pending.id.clone()).collect();
+            self.outbox.published(shard, &ids).await.map_err(failed)?;
+            pending.iter().for_each(count);
         }
     }
 
-    /// Relays all shards again and again, until the process stops.
+    async fn publish(&self, pending: &[Pending]) -> Result<(), RelayError> {
+        let (mut ledger, mut alerts, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        for Pending { item, .. } in pending {
+            match item {
+                Outgoing::Entry(entry) => ledger.push(messages::entry(entry)),
+                Outgoing::Alert(alert) => alerts.push(messages::alert(alert)),
+                Outgoing::Settle(settle) => events.push(messages::settle(settle)),
+            }
+        }
+        let RelayTopics { ledger: to_ledger, alerts: to_alerts, events: to_events } = &self.topics;
+        tokio::try_join!(
+            self.send(to_ledger, ledger),
+            self.send(to_alerts, alerts),
+            self.send(to_events, events)
+        )?;
+        Ok(())
+    }
+
+    async fn send(&self, topic: &str, messages: Vec<Message>) -> Result<(), RelayError> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        self.publisher.publish(topic, &messages).await.map_err(failed)
+    }
+
+    /// Writes what Kafka has into the tables. A failure leaves it where it is, to be written again.
+    pub async fn record(&self, shard: u16) -> Result<(), RelayError> {
+        loop {
+            let pending = self.outbox.unrecorded(shard, ITEMS_MAX).await.map_err(failed)?;
+            if pending.is_empty() {
+                return Ok(());
+            }
+            let (mut ids, mut entries, mut alerts) = (Vec::new(), Vec::new(), Vec::new());
+            for Pending { id, item } in pending {
+                ids.push(id);
+                match item {
+                    Outgoing::Entry(entry) => entries.push(entry),
+                    Outgoing::Alert(alert) => alerts.push(alert),
+                    Outgoing::Settle(_) => {} // its event is recorded by the pipeline
+                }
+            }
+            self.warehouse.record_entries(&entries).await.map_err(failed)?;
+            self.warehouse.record_alerts(&alerts).await.map_err(failed)?;
+            self.outbox.recorded(shard, &ids).await.map_err(failed)?;
+        }
+    }
+
+    /// Relays and records all shards again and again, until the process stops.
     pub async fn run(&self, interval: Duration, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             for shard in 0..self.outbox.shards() {
                 if let Err(fault) = self.relay(shard).await {
-                    tracing::warn!(%fault, shard, "cannot relay the ledger now, trying again");
+                    tracing::warn!(%fault, shard, "cannot publish the ledger now, trying again");
+                    break;
+                }
+                if let Err(fault) = self.record(shard).await {
+                    tracing::warn!(%fault, shard, "cannot record the ledger now, trying again");
                     break;
                 }
             }
@@ -103,27 +150,18 @@ impl<O: Outbox, W: Warehouse, P: Publish> Relay<O, W, P> {
     }
 }
 
-/// Why entries are still in the outbox.
+fn count(pending: &Pending) {
+    if let Outgoing::Alert(alert) = &pending.item {
+        let labels = [("scope", alert.scope.as_str()), ("state", alert.state.as_str())];
+        ::metrics::counter!(metrics::ALERTS, &labels).increment(1);
+    }
+}
+
+/// A server that was needed is away: what waited is still where it was.
 #[derive(Debug, thiserror::Error)]
-pub enum RelayError {
-    /// Kafka does not have all of them.
-    #[error("{0}")]
-    Waiting(Box<dyn Fault>),
-    /// Kafka has them, the table does not yet.
-    #[error("{0}")]
-    InKafka(Box<dyn Fault>),
-}
+#[error("{0}")]
+pub struct RelayError(Box<dyn Fault>);
 
-fn waiting<E: Fault>(fault: E) -> RelayError {
-    RelayError::Waiting(Box::new(fault))
-}
-
-fn in_kafka<E: Fault>(fault: E) -> RelayError {
-    RelayError::InKafka(Box::new(fault))
-}
-
-/// A stream id as numbers, for comparing.
-fn place(id: &str) -> (u64, u64) {
-    let (millis, number) = id.split_once('-').unwrap_or((id, "0"));
-    (millis.parse().unwrap_or(0), number.parse().unwrap_or(0))
+fn failed<E: Fault>(fault: E) -> RelayError {
+    RelayError(Box::new(fault))
 }

@@ -1,29 +1,32 @@
-//! Administrative changes: one call of `change.lua` each.
+//! Administrative changes: one call of `change.lua` each, or a few when a period must be opened first.
 
 use super::RedisError;
 use super::codec::{Malformed, Packer, Unpacker};
-use super::ledger::{RedisLedger, calendar};
+use super::ledger::RedisLedger;
+use super::mend::Unready;
 use super::request::Known;
-use super::told::Told;
+use super::told::{read_books, read_day};
 use crate::domain::calendar::{Calendar, CalendarError};
-use crate::domain::change::{Author, Change, Changed, Enforcement, LimitSetting, Refusal, UserChange};
-use crate::domain::ledger::{Account, Effects, version};
+use crate::domain::change::{
+    Author, Change, Changed, Enforcement, LimitSetting, Plan, Refusal, Reversed, UserChange,
+};
+use crate::domain::ledger::{Account, Effects};
 use crate::domain::period::{Instant, Period};
-use crate::domain::{Credits, TeamId, UserId, WorkspaceId};
+use crate::domain::{Credits, TeamId, WorkspaceId};
 
-/// How often a call is repeated because the calendar changed under it.
-const CALENDAR_ATTEMPTS: usize = 8;
+/// How often a call is repeated because something had to be mended before it.
+pub(super) const ATTEMPTS: usize = 8;
 
 enum Answer {
-    Calendar(String),
-    Rebuild,
+    Unready(Unready),
     Refused(Refusal),
     Done(Changed),
 }
 
 impl RedisLedger {
-    /// Makes one change, all or nothing; its entry waits in the outbox until Kafka has it.
-    /// The inner error is a refusal: nothing happened.
+    /// Makes one change, all or nothing; its entry waits in the outbox until Kafka has it. The same
+    /// again under the same idempotency key gives the first answer. The inner error is a refusal:
+    /// nothing happened.
     pub async fn change(
         &self,
         workspace: &WorkspaceId,
@@ -35,25 +38,52 @@ impl RedisLedger {
             return Ok(Err(refusal));
         }
         let shard = self.keys.shard_of(workspace);
-        let mut shard_known = self.shards[usize::from(shard)].lock().await;
-        let known = shard_known.entry_ref(workspace).or_default();
-        for _ in 0..CALENDAR_ATTEMPTS {
-            let placing = placed(workspace, known, change, now)?;
-            let argument = pack(workspace, known, &placing, change, author, now);
-            let bytes = self.link.run(&self.change, &self.keys.heads(shard), &argument).await?;
-            match read(&bytes, workspace, shard, &placing.period, now)? {
-                Answer::Calendar(text) => known.set_calendar(calendar(workspace, &text)?),
-                Answer::Rebuild => return Err(RedisError::NeedsRebuild(workspace.to_string())),
+        let mut known = self.known(workspace).await;
+        let mut before = Effects::default();
+        for _ in 0..ATTEMPTS {
+            let placing = placed(workspace, &known, change, now)?;
+            let argument = pack(workspace, &known, &placing, change, author, now);
+            let bytes = self.office.run(&self.change, &self.keys.heads(shard), &argument).await?;
+            match read(&bytes, shard)? {
+                Answer::Unready(unready) => {
+                    let period = known.calendar.period_of(now);
+                    self.mend(workspace, &mut known, unready, period, (now, &mut before)).await?;
+                }
                 Answer::Refused(refusal) => return Ok(Err(refusal)),
-                Answer::Done(changed) => {
+                Answer::Done(mut changed) => {
                     if let Some(next) = placing.next {
                         known.set_calendar(next);
                     }
+                    self.learned(workspace, known).await;
+                    changed.before = before;
                     return Ok(Ok(changed));
                 }
             }
         }
         Err(RedisError::Contended(workspace.to_string()))
+    }
+}
+
+impl RedisLedger {
+    /// Keeps a refusal that was found outside of the ledger, and answers it; or what was answered under
+    /// the same idempotency key before.
+    pub async fn refuse(
+        &self,
+        workspace: &WorkspaceId,
+        refusal: Refusal,
+        author: &Author,
+    ) -> Result<Result<Changed, Refusal>, RedisError> {
+        let shard = self.keys.shard_of(workspace);
+        let mut out = Packer::default();
+        out.array(3).text(workspace.as_str());
+        pack_author(&mut out, author);
+        out.text(refusal.code());
+        let bytes = self.office.run(&self.keep, &self.keys.heads(shard), &out.into_bytes()).await?;
+        match read(&bytes, shard)? {
+            Answer::Refused(kept) => Ok(Err(kept)),
+            Answer::Done(changed) => Ok(Ok(changed)),
+            Answer::Unready(_) => Ok(Err(refusal)),
+        }
     }
 }
 
@@ -73,6 +103,7 @@ fn refused_at_sight(change: &Change) -> Option<Refusal> {
 struct Placing {
     period: Period,
     next: Option<Calendar>,
+    effective_from: Option<Instant>,
 }
 
 fn placed(
@@ -82,56 +113,61 @@ fn placed(
     now: Instant,
 ) -> Result<Placing, RedisError> {
     let fault = |fault: CalendarError| RedisError::Calendar(workspace.to_string(), fault);
-    let next = match change {
+    Ok(match change {
         Change::Plan(plan) => {
-            Some(known.calendar.with_plan(now, &plan.timezone, plan.anchor_day).map_err(fault)?.0)
+            let (next, from) =
+                known.calendar.with_plan(now, &plan.timezone, plan.anchor_day).map_err(fault)?;
+            Placing { period: next.period_of(now), next: Some(next), effective_from: Some(from) }
         }
-        _ => None,
-    };
-    Ok(Placing { period: next.as_ref().unwrap_or(&known.calendar).period_of(now), next })
+        Change::Reversal(event) => {
+            let unnamed = Period { name: event.period, ..Period::default() };
+            let period = known.calendar.period_named(event.period).unwrap_or(unnamed);
+            Placing { period, next: None, effective_from: None }
+        }
+        _ => Placing { period: known.calendar.period_of(now), next: None, effective_from: None },
+    })
 }
 
 fn pack(
     workspace: &WorkspaceId,
     known: &Known,
-    Placing { period, next }: &Placing,
+    placing: &Placing,
     change: &Change,
     author: &Author,
     now: Instant,
 ) -> Vec<u8> {
     let mut out = Packer::default();
-    out.array(11).text(workspace.as_str()).int(known.calendar.version() as i64);
+    out.array(10).text(workspace.as_str()).int(known.calendar.version() as i64);
     out.int(known.epoch as i64).int(known.version as i64);
-    out.text(&period.name.to_string()).int(i64::from(period.planned)).int(now.millis());
-    out.array(3)
-        .text(&author.actor)
-        .text(&author.reason)
-        .text(author.key.as_ref().map_or("", |key| &key.key));
+    let period = &placing.period;
+    out.array(4).text(&period.name.to_string()).int(period.start.millis()).int(period.end.millis());
+    out.int(i64::from(period.planned)).int(now.millis());
+    pack_author(&mut out, author);
     // A change is made of strings, numbers and ids: it always serialises.
     out.text(change.kind()).text(&serde_json::to_string(change).unwrap_or_default());
-    pack_arguments(&mut out, change, next.as_ref());
+    pack_arguments(&mut out, change, placing);
     out.into_bytes()
 }
 
-fn pack_arguments(out: &mut Packer, change: &Change, next: Option<&Calendar>) {
+/// Who asks, and by what a retry is recognised.
+pub(super) fn pack_author(out: &mut Packer, author: &Author) {
+    out.array(5).text(&author.actor).text(&author.reason);
+    match &author.key {
+        Some(key) => out.text(&key.key).text(&key.place).text(&key.request),
+        None => out.text("").text("").text(""),
+    };
+}
+
+fn pack_arguments(out: &mut Packer, change: &Change, placing: &Placing) {
     match change {
-        Change::Plan(plan) => {
-            let calendar = next.cloned().unwrap_or_default();
-            out.array(5)
-                .int(calendar.version() as i64)
-                .text(&calendar.stored())
-                .int(plan.monthly_credits.micro());
-            out.int(i64::from(plan.enforcement == Enforcement::Soft)).int(optional(plan.default_user_limit));
+        Change::Plan(plan) => pack_plan(out, plan, placing),
+        Change::User(user) => {
+            out.array(8);
+            pack_user(out, user);
         }
-        Change::User(UserChange { user, limit, team, suspended, .. }) => {
-            let limit_number = match limit.flatten() {
-                None => -1,
-                Some(LimitSetting::None) => -2,
-                Some(LimitSetting::Credits(credits)) => credits.micro(),
-            };
-            let team_name = team.as_ref().and_then(|team| team.as_ref()).map_or("", TeamId::as_str);
-            out.array(6).text(user.as_str()).int(i64::from(limit.is_some())).int(limit_number);
-            out.int(i64::from(team.is_some())).text(team_name).int(suspended.map_or(-1, i64::from));
+        Change::Users { users } => {
+            out.array(8 * users.len());
+            users.iter().for_each(|user| pack_user(out, user));
         }
         Change::Team { team, monthly_reserve, apply_now, default_user_limit } => {
             out.array(4).text(team.as_str()).int(optional(*default_user_limit));
@@ -147,45 +183,62 @@ fn pack_arguments(out: &mut Packer, change: &Change, next: Option<&Calendar>) {
             out.array(4).text(&from.to_string()).text(&to.to_string()).int(credits.micro());
             out.int(i64::from(*raise_limit));
         }
-        Change::Users { .. } | Change::Reversal(_) => {}
         Change::Grant { user, credits } => {
             let to = Account::User(user.clone()).to_string();
             out.array(4).text("pool").text(&to).int(credits.micro()).int(1);
         }
+        Change::Reversal(event) => pack_reversal(out, event),
     }
+}
+
+fn pack_plan(out: &mut Packer, plan: &Plan, placing: &Placing) {
+    let calendar = placing.next.clone().unwrap_or_default();
+    out.array(4).int(calendar.version() as i64).text(&calendar.stored());
+    out.array(7).int(plan.monthly_credits.micro()).int(i64::from(plan.enforcement == Enforcement::Soft));
+    out.int(optional(plan.default_user_limit)).int(plan.carry_over as i64);
+    let thresholds: Vec<i64> = plan.thresholds.percents().iter().map(|percent| i64::from(*percent)).collect();
+    out.ints(&thresholds);
+    let (seats, each) =
+        plan.seats.map_or((-1, 0), |seats| (i64::from(seats.seats), seats.credits_per_seat.micro()));
+    out.int(seats).int(each);
+    out.int(placing.effective_from.map_or(-1, Instant::millis));
+}
+
+fn pack_user(out: &mut Packer, change: &UserChange) {
+    let limit = match change.limit.flatten() {
+        None => -1,
+        Some(LimitSetting::None) => -2,
+        Some(LimitSetting::Credits(credits)) => credits.micro(),
+    };
+    let team = change.team.as_ref().and_then(|team| team.as_ref()).map_or("", TeamId::as_str);
+    out.text(change.user.as_str()).int(i64::from(change.limit.is_some())).int(limit);
+    out.int(i64::from(change.team.is_some())).text(team).int(change.suspended.map_or(-1, i64::from));
+    out.int(change.monthly_allocation.map_or(-1, Credits::micro)).int(i64::from(change.apply_now));
+}
+
+fn pack_reversal(out: &mut Packer, event: &Reversed) {
+    let drawn = event.drawn;
+    let name = format!("{}\n{}\n{}", event.source, event.event_id, event.time.micros());
+    out.array(9).text(&name).text(event.user.as_str()).text(event.feature.as_str());
+    out.text(event.team.as_ref().map_or("", TeamId::as_str)).int(i64::from(event.day.number()));
+    out.int(drawn.user.micro()).int(drawn.team.micro()).int(drawn.pool.micro()).int(drawn.overage.micro());
 }
 
 fn optional(limit: Option<Credits>) -> i64 {
     limit.map_or(-1, Credits::micro)
 }
 
-fn read(
-    bytes: &[u8],
-    workspace: &WorkspaceId,
-    shard: u16,
-    period: &Period,
-    now: Instant,
-) -> Result<Answer, Malformed> {
+fn read(bytes: &[u8], shard: u16) -> Result<Answer, Malformed> {
     let mut input = Unpacker::new(bytes);
-    let parts = input.array()?;
-    match (input.text()?, parts) {
-        ("calendar", 2) => Ok(Answer::Calendar(input.text()?.to_owned())),
-        ("rebuild", 1) => Ok(Answer::Rebuild),
-        ("refused", 5) => read_refusal(&mut input).map(Answer::Refused),
-        ("ok", 6) => {
-            let effects = read_effects(&mut input, workspace, period, now)?;
-            Ok(Answer::Done(Changed {
-                period: *period,
-                shard,
-                effects,
-                at: now,
-                epoch: 0,
-                sequence: 0,
-                effective_from: None,
-                users: Vec::new(),
-            }))
-        }
-        (word, parts) => Err(Malformed(format!("{word:?} with {parts} parts"))),
+    input.array()?;
+    let word = input.text()?;
+    if let Some(unready) = Unready::read(word, &mut input)? {
+        return Ok(Answer::Unready(unready));
+    }
+    match word {
+        "refused" => read_refusal(&mut input).map(Answer::Refused),
+        "ok" => read_done(&mut input, shard).map(Answer::Done),
+        other => Err(Malformed(format!("{other:?}"))),
     }
 }
 
@@ -195,36 +248,34 @@ fn read_refusal(input: &mut Unpacker<'_>) -> Result<Refusal, Malformed> {
     let account = || account.parse().map_err(|_| Malformed(format!("account {account:?}")));
     match code {
         "insufficient_credits" => Ok(Refusal::InsufficientCredits { account: account()?, remaining, wanted }),
+        "limit_without_credits" => Ok(Refusal::LimitWithoutCredits { account: account()?, wanted }),
         "same_account" => Ok(Refusal::SameAccount(account()?)),
         "no_plan" => Ok(Refusal::NoPlan),
         "too_many_credits" => Ok(Refusal::TooManyCredits),
+        "unknown_event" => Ok(Refusal::UnknownEvent),
+        "already_reversed" => Ok(Refusal::AlreadyReversed),
+        "nothing_to_reverse" => Ok(Refusal::NothingToReverse),
+        "idempotency_conflict" => Ok(Refusal::IdempotencyConflict),
         other => Err(Malformed(format!("refusal {other:?}"))),
     }
 }
 
-fn read_effects(
-    input: &mut Unpacker<'_>,
-    workspace: &WorkspaceId,
-    period: &Period,
-    now: Instant,
-) -> Result<Effects, Malformed> {
-    let [epoch, count] = input.ints()?;
-    let version = version(epoch as u64, count as u64);
-    let told = Told { workspace, period: period.name, version, now };
+fn read_done(input: &mut Unpacker<'_>, shard: u16) -> Result<Changed, Malformed> {
+    input.array()?;
+    let name = read_day(input.text()?)?;
+    let [start, end, at] = input.ints()?.map(Instant::from_millis);
+    let [epoch, sequence, effective_from] = input.ints()?;
     let mut effects = Effects::default();
-    if input.array()? > 0 {
-        let (own, whole) = (input.ints()?, input.ints()?);
-        effects.balances.push(told.balance(Account::Pool, own, 0, -1));
-        effects.pools.push(told.pool(own, whole));
-    }
-    for _ in 0..input.array()? / 5 {
-        let team = TeamId::parse(input.text()?).map_err(|fault| Malformed(fault.to_string()))?;
-        effects.balances.push(told.balance(Account::Team(team), input.ints()?, 0, -1));
-    }
-    for _ in 0..input.array()? / 7 {
-        let user = UserId::parse(input.text()?).map_err(|fault| Malformed(fault.to_string()))?;
-        let (sums, [spent, limit]) = (input.ints()?, input.ints()?);
-        effects.balances.push(told.balance(Account::User(user), sums, spent, limit));
-    }
-    Ok(effects)
+    let users = read_books(input, at, &mut effects)?;
+    Ok(Changed {
+        period: Period { name, start, end, planned: true },
+        at,
+        epoch: epoch as u64,
+        sequence: sequence as u64,
+        effective_from: (effective_from >= 0).then(|| Instant::from_millis(effective_from)),
+        shard,
+        users,
+        effects,
+        before: Effects::default(),
+    })
 }

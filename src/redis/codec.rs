@@ -36,6 +36,12 @@ impl Packer {
         self
     }
 
+    /// Adds what another one holds.
+    pub fn append(&mut self, other: Self) -> &mut Self {
+        self.0.extend(other.0);
+        self
+    }
+
     /// Adds an array of whole numbers.
     pub fn ints(&mut self, numbers: &[i64]) -> &mut Self {
         self.array(numbers.len());

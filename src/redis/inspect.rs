@@ -5,17 +5,15 @@ use std::collections::HashMap;
 
 use super::RedisError;
 use super::codec::{Malformed, Unpacker};
+use super::hold::read_hold;
 use super::ledger::{RedisLedger, calendar};
-use super::reply::read_totals;
-use super::told::limit_of;
-use crate::domain::book::{
-    AccountState, Book, FeatureState, TeamSettings, TeamState, UserSettings, UserState, Workspace,
-};
-use crate::domain::change::{Enforcement, LimitSetting};
-use crate::domain::ids::IdError;
+use super::told::{id, limit_of, read_totals, read_user_settings};
+use crate::domain::book::{AccountState, Book, FeatureState, TeamSettings, TeamState, UserState, Workspace};
+use crate::domain::change::{CarryOver, Enforcement, Seats, Thresholds};
+use crate::domain::hold::Hold;
 use crate::domain::ledger::Totals;
 use crate::domain::period::{Day, PeriodName};
-use crate::domain::{Credits, FeatureId, TeamId, UserId, WorkspaceId};
+use crate::domain::{Credits, FeatureId, HoldId, TeamId, UserId, WorkspaceId};
 
 type Fields = HashMap<String, Vec<u8>>;
 
@@ -49,6 +47,7 @@ impl RedisLedger {
         input.array()?;
         [state.epoch, state.sequence, state.ledger_sequence] = input.ints()?.map(|number: i64| number as u64);
         self.read_settings(workspace, &mut state).await?;
+        state.holds = self.holds(workspace).await?.into_iter().map(|hold| (hold.id.clone(), hold)).collect();
         for period in periods {
             let book = self.book(workspace, *period).await?;
             state.books.insert(*period, book);
@@ -67,6 +66,7 @@ impl RedisLedger {
                     state.calendar = calendar(workspace, &text)?;
                 }
                 Some(("u", user)) => {
+                    input.array()?;
                     state.users.insert(id(UserId::parse(user))?, read_user_settings(&mut input)?);
                 }
                 Some(("t", team)) => {
@@ -91,12 +91,29 @@ impl RedisLedger {
         Ok(())
     }
 
-    /// The books of one period.
-    pub async fn book(&self, workspace: &WorkspaceId, period: PeriodName) -> Result<Book, RedisError> {
+    /// The holds that have not ended, in the order of their ids.
+    pub async fn holds(&self, workspace: &WorkspaceId) -> Result<Vec<Hold>, RedisError> {
+        let fields = self.fields(&self.keys.holds(workspace)).await?;
+        let read = |(name, value): (&String, &Vec<u8>)| {
+            Ok(read_hold(id(HoldId::parse(name))?, &mut Unpacker::new(value))?.0)
+        };
+        let mut holds = fields.iter().map(read).collect::<Result<Vec<Hold>, Malformed>>()?;
+        holds.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(holds)
+    }
+
+    /// The books of one period; cells only of each user's latest day.
+    pub(super) async fn sums(&self, workspace: &WorkspaceId, period: PeriodName) -> Result<Book, RedisError> {
         let mut book = Book::default();
         for (name, value) in &self.fields(&self.keys.book(workspace, period)).await? {
             read_record(&mut book, name, value)?;
         }
+        Ok(book)
+    }
+
+    /// The books of one period, whole.
+    pub async fn book(&self, workspace: &WorkspaceId, period: PeriodName) -> Result<Book, RedisError> {
+        let mut book = self.sums(workspace, period).await?;
         for (name, value) in &self.fields(&self.keys.cold(workspace, period)).await? {
             let (day, user) = name.split_once(':').unwrap_or_default();
             let day = Day::from_number(day.parse().map_err(|_| Malformed(format!("day {day:?}")))?);
@@ -106,33 +123,25 @@ impl RedisLedger {
     }
 
     async fn fields(&self, key: &str) -> Result<Fields, RedisError> {
-        self.link.query(::redis::cmd("HGETALL").arg(key)).await
+        self.office.query(::redis::cmd("HGETALL").arg(key)).await
     }
-}
-
-fn id<T>(parsed: Result<T, IdError>) -> Result<T, Malformed> {
-    parsed.map_err(|fault| Malformed(format!("an id {fault}")))
 }
 
 fn read_plan(input: &mut Unpacker<'_>, state: &mut Workspace) -> Result<(), Malformed> {
     input.array()?;
-    let [_version, monthly, soft, default] = input.ints()?;
+    let [_version, monthly, soft, default, carry] = input.ints()?;
     state.monthly_credits = Credits::from_micro(monthly);
     state.enforcement = if soft == 1 { Enforcement::Soft } else { Enforcement::Hard };
     state.default_user_limit = limit_of(default);
+    let mode = usize::try_from(carry).ok().and_then(|at| CarryOver::ALL.get(at).copied());
+    state.carry_over = mode.ok_or_else(|| Malformed(format!("carry-over {carry}")))?;
+    let percents = (0..input.array()?).map(|_| input.int().map(|percent| percent as u8));
+    let percents: Vec<u8> = percents.collect::<Result<_, _>>()?;
+    state.thresholds = Thresholds::try_from(percents).map_err(Malformed)?;
+    let [seats, each] = input.ints()?;
+    let credits_per_seat = Credits::from_micro(each);
+    state.seats = u32::try_from(seats).ok().map(|seats| Seats { seats, credits_per_seat });
     Ok(())
-}
-
-fn read_user_settings(input: &mut Unpacker<'_>) -> Result<UserSettings, Malformed> {
-    input.array()?;
-    let limit = match input.int()? {
-        -1 => None,
-        -2 => Some(LimitSetting::None),
-        micro => Some(LimitSetting::Credits(Credits::from_micro(micro))),
-    };
-    let team = Some(input.text()?).filter(|team| !team.is_empty());
-    let team = team.map(|team| id(TeamId::parse(team))).transpose()?;
-    Ok(UserSettings { limit, team, suspended: input.int()? == 1, ..UserSettings::default() })
 }
 
 fn read_account(input: &mut Unpacker<'_>) -> Result<AccountState, Malformed> {
@@ -147,21 +156,25 @@ fn read_record(book: &mut Book, name: &str, value: &[u8]) -> Result<(), Malforme
         None if name == "p" => {
             book.opened = true;
             book.pool = read_account(&mut input)?;
-            [book.total, book.used, book.held, book.overage] = input.ints()?.map(Credits::from_micro);
+            [book.total, book.used, book.held, book.overage, book.top_ups] =
+                input.ints()?.map(Credits::from_micro);
+            book.alerted = input.int()? as u8;
         }
         Some(("t", team)) => {
-            book.teams.insert(
-                id(TeamId::parse(team))?,
-                TeamState { account: read_account(&mut input)?, ..TeamState::default() },
-            );
+            let account = read_account(&mut input)?;
+            let [standing, alerted] = input.ints()?;
+            let standing = Credits::from_micro(standing);
+            book.teams
+                .insert(id(TeamId::parse(team))?, TeamState { account, standing, alerted: alerted as u8 });
         }
         Some(("u", user)) => {
             let user = id(UserId::parse(user))?;
             let account = read_account(&mut input)?;
             let [spent, holding, granted] = input.ints()?.map(Credits::from_micro);
-            let day = Day::from_number(input.int()? as i32);
-            read_cells(book, &mut input, day, &user)?;
-            book.users.insert(user, UserState { account, spent, holding, granted, ..UserState::default() });
+            let [day, standing, alerted] = input.ints()?;
+            read_cells(book, &mut input, Day::from_number(day as i32), &user)?;
+            let (standing, alerted) = (Credits::from_micro(standing), alerted as u8);
+            book.users.insert(user, UserState { account, spent, holding, granted, standing, alerted });
         }
         Some(("f", feature)) => {
             let [spent, holding] = input.ints()?.map(Credits::from_micro);

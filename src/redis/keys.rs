@@ -37,14 +37,24 @@ impl Keys {
         self.prefix(shard) + "heads"
     }
 
-    /// Ledger entries that Kafka has not acknowledged.
+    /// What Kafka has not acknowledged.
     pub fn outbox(&self, shard: u16) -> String {
         self.prefix(shard) + "outbox"
+    }
+
+    /// What is in Kafka and waits for its row.
+    pub fn rows(&self, shard: u16) -> String {
+        self.prefix(shard) + "rows"
     }
 
     /// Who relays the outbox of a shard at the moment.
     pub fn relay(&self, shard: u16) -> String {
         self.prefix(shard) + "relay"
+    }
+
+    /// What was answered under an idempotency key that belongs to no workspace.
+    pub fn remembered(&self, place: &str) -> String {
+        format!("{}:answer:{place}", self.name)
     }
 
     /// Settings of a workspace.
@@ -55,6 +65,11 @@ impl Keys {
     /// The books of a period.
     pub fn book(&self, workspace: &WorkspaceId, period: PeriodName) -> String {
         format!("{}p:{workspace}:{period}", self.prefix(self.shard_of(workspace)))
+    }
+
+    /// Holds of a workspace that have not ended.
+    pub fn holds(&self, workspace: &WorkspaceId) -> String {
+        format!("{}h:{workspace}", self.prefix(self.shard_of(workspace)))
     }
 
     /// Cells of days that are not their user's latest.

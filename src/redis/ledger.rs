@@ -27,36 +27,61 @@ const PLACING_ATTEMPTS: usize = 8;
 pub struct RedisLedger {
     pub(super) keys: Keys,
     pub(super) link: Link,
+    /// A connection of its own for whoever waits for an answer: batches never stand in its way.
+    pub(super) office: Link,
     pub(super) change: Script,
+    pub(super) hold: Script,
+    pub(super) open: Script,
+    pub(super) sweep: Script,
+    pub(super) keep: Script,
+    pub(super) published: Script,
     pub(super) release: Script,
     /// Tells this process from the others that relay.
     pub(super) token: String,
     decide: Script,
-    dedupe: Dedupe,
+    pub(super) dedupe: Dedupe,
     /// Events and distinct users of one call, at most.
     call_bounds: (usize, usize),
     /// One lock a shard: calls to a shard follow each other, so that no event overtakes an earlier one.
-    pub(super) shards: Vec<Mutex<HashMap<WorkspaceId, Known>>>,
+    shards: Vec<Mutex<HashMap<WorkspaceId, Known>>>,
+    /// What the office knows; it places by itself, and waits for no batch.
+    desk: Mutex<HashMap<WorkspaceId, Known>>,
 }
 
 impl RedisLedger {
     /// A ledger that connects at its first call. Errors: an address that cannot be read.
     pub fn new(settings: &Settings, dedupe: Dedupe) -> Result<Self, RedisError> {
-        let library = include_str!("scripts/lib.lua");
+        let library = [include_str!("scripts/lib.lua"), include_str!("scripts/holds.lua")].concat();
+        let books = [&library, include_str!("scripts/books.lua")].concat();
+        let script = |parts: &[&str]| Script::new(&parts.concat());
         let keys = Keys::new(&settings.name, settings.shards);
         Ok(Self {
             link: Link::new(settings)?,
-            decide: Script::new(
-                &[library, include_str!("scripts/marks.lua"), include_str!("scripts/decide.lua")].concat(),
-            ),
+            office: Link::new(settings)?,
+            decide: script(&[
+                &library,
+                include_str!("scripts/marks.lua"),
+                include_str!("scripts/decide.lua"),
+            ]),
+            hold: script(&[&books, include_str!("scripts/hold.lua")]),
+            open: script(&[&books, include_str!("scripts/open.lua")]),
+            sweep: script(&[&books, include_str!("scripts/sweep.lua")]),
+            keep: script(&[&books, include_str!("scripts/keep.lua")]),
+            published: script(&[include_str!("scripts/published.lua")]),
             release: Script::new(super::outbox::RELEASE),
             token: format!("{}-{:x}", std::process::id(), HashMap::<(), ()>::new().hasher().hash_one(0)),
-            change: Script::new(&[library, include_str!("scripts/change.lua")].concat()),
+            change: script(&[&books, include_str!("scripts/change.lua")]),
             dedupe,
             call_bounds: (settings.call_events_max.max(1), settings.call_users_max.max(1)),
             shards: (0..keys.shards()).map(|_| Mutex::default()).collect(),
+            desk: Mutex::default(),
             keys,
         })
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> u16 {
+        self.keys.shards()
     }
 
     /// Whether Redis answers.
@@ -65,7 +90,7 @@ impl RedisLedger {
     }
 
     /// Whether it is one that the scripts run on. Errors: [`RedisError::TooOld`].
-    pub async fn check(&self) -> Result<(), RedisError> {
+    pub async fn verify(&self) -> Result<(), RedisError> {
         let info: String = self.link.query(::redis::cmd("INFO").arg("server")).await?;
         let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or_default();
         let major: u32 = version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
@@ -93,10 +118,7 @@ impl Ledger for RedisLedger {
         for part in join_all(calls).await {
             let (numbered, part) = part?;
             decisions.extend(numbered);
-            effects.settled_before += part.settled_before;
-            effects.balances.extend(part.balances);
-            effects.rollups.extend(part.rollups);
-            effects.pools.extend(part.pools);
+            effects.extend(part);
         }
         decisions.sort_unstable_by_key(|(at, _)| *at);
         effects.decisions = decisions.into_iter().map(|(_, decision)| decision).collect();
@@ -116,15 +138,16 @@ impl RedisLedger {
         let mut known = self.shards[shard].lock().await;
         let (mut numbered, mut effects, mut from) = (Vec::with_capacity(events.len()), Effects::default(), 0);
         while from < arrivals.len() {
-            let (request, done) = self.call(shard, &arrivals[from..], &mut known, committed, now).await?;
+            let (request, done) =
+                self.call(shard, &arrivals[from..], &mut known, committed, (now, &mut effects)).await?;
             let mut again = done.again.iter().peekable();
-            for (at, verdict) in done.verdicts.into_iter().enumerate() {
+            for (at, answer) in done.verdicts.into_iter().enumerate() {
                 let redelivered = again.next_if_eq(&&at).is_some();
-                let Some(verdict) = verdict else {
+                let Some(answer) = answer else {
                     effects.settled_before += 1;
                     continue;
                 };
-                let decision = reply::decision(&request, at, verdict, now);
+                let decision = reply::decision(&request, at, answer, now);
                 numbered.push((events[from + at].0, Decision { redelivered, ..decision }));
             }
             from += request.arrivals.len();
@@ -141,7 +164,7 @@ impl RedisLedger {
         arrivals: &'a [&'a Arrival],
         known: &mut HashMap<WorkspaceId, Known>,
         committed: &[(i32, i64)],
-        now: Instant,
+        (now, effects): (Instant, &mut Effects),
     ) -> Result<(Request<'a>, reply::Done), RedisError> {
         let mut moved = Moved::new();
         for _ in 0..PLACING_ATTEMPTS {
@@ -162,6 +185,15 @@ impl RedisLedger {
                     }
                 }
                 Reply::Moved(places) => moved.extend(places),
+                Reply::Due => effects.extend(self.sweep(shard as u16, now).await?),
+                Reply::Unopened(groups) => {
+                    for (group, last) in groups {
+                        let (workspace, period) = request.groups[group];
+                        let id = request.workspaces[workspace];
+                        let known = known.entry_ref(id).or_default();
+                        self.open(id, known, period, last, (now, effects)).await?;
+                    }
+                }
                 Reply::Rebuild(places) => {
                     let id = places.first().map_or("", |at| request.workspaces[*at].as_str());
                     return Err(RedisError::NeedsRebuild(id.to_owned()));
@@ -170,6 +202,22 @@ impl RedisLedger {
         }
         let id = arrivals.first().map_or("", |arrival| arrival.event.workspace.as_str());
         Err(RedisError::Contended(id.to_owned()))
+    }
+}
+
+impl RedisLedger {
+    /// What the office knows of a workspace.
+    pub(super) async fn known(&self, workspace: &WorkspaceId) -> Known {
+        self.desk.lock().await.get(workspace).cloned().unwrap_or_default()
+    }
+
+    /// Keeps what was learned on the way.
+    pub(super) async fn learned(&self, workspace: &WorkspaceId, known: Known) {
+        let mut desk = self.desk.lock().await;
+        let newer = |before: &Known| before.calendar.version() <= known.calendar.version();
+        if desk.get(workspace).is_none_or(newer) {
+            desk.insert(workspace.clone(), known);
+        }
     }
 }
 

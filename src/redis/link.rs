@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client, ErrorKind, Script, ServerErrorKind};
+use ::redis::{AsyncConnectionConfig, Client, ErrorKind, Script, ScriptInvocation, ServerErrorKind};
 use tokio::sync::Mutex;
 
 use super::{RedisError, Settings};
@@ -56,6 +56,13 @@ impl Link {
             }
             reply = script.key(key).arg(argument).invoke_async(&mut connection).await;
         }
+        self.checked(reply).await
+    }
+
+    /// Runs a script that is ready to go.
+    pub async fn invoke(&self, call: &ScriptInvocation<'_>) -> Result<Vec<u8>, RedisError> {
+        let mut connection = self.connection().await?;
+        let reply = call.invoke_async(&mut connection).await;
         self.checked(reply).await
     }
 

@@ -6,19 +6,24 @@
 
 mod change;
 mod codec;
+mod hold;
 mod inspect;
 mod keys;
 mod ledger;
 mod link;
+mod mend;
 mod outbox;
+mod remembered;
 mod reply;
 mod request;
 mod told;
+mod view;
 
 use serde::Deserialize;
 
 use crate::domain::ports::Fault;
 
+pub use hold::Held;
 pub use ledger::RedisLedger;
 
 /// Where Redis is, and how its state is laid out.
@@ -50,6 +55,13 @@ pub struct Dedupe {
     pub window_seconds: i64,
     /// How long the consumer may stand still without forgetting, in seconds.
     pub outage_seconds_max: i64,
+}
+
+impl Dedupe {
+    /// How long the name of a hold that has ended stays taken, in seconds.
+    pub fn taken_seconds(&self) -> i64 {
+        self.age_seconds_max + self.window_seconds
+    }
 }
 
 /// What can go wrong between us and Redis.

@@ -1,14 +1,18 @@
-//! Ledger entries between the script that made them and Kafka's acknowledgement.
+//! What a script left for others to do: ledger entries, alerts and settles wait in the outbox until
+//! Kafka has acknowledged them, and then, but for settles, in `rows` until they stand in a table.
 
 use ::redis::streams::StreamRangeReply;
 
 use super::RedisError;
 use super::codec::{Malformed, Unpacker};
 use super::ledger::RedisLedger;
-use crate::domain::ledger::{Account, Entry, Pending, Posting};
-use crate::domain::period::{Day, Instant};
+use super::told::{id, read_day};
+use crate::domain::alert::{Alert, AlertState, Scope};
+use crate::domain::hold::Settle;
+use crate::domain::ledger::{Account, Entry, Outgoing, Pending, Posting, Request};
+use crate::domain::period::Instant;
 use crate::domain::ports::Outbox;
-use crate::domain::{Credits, WorkspaceId};
+use crate::domain::{Credits, FeatureId, HoldId, UserId, WorkspaceId};
 
 /// How long a process that died keeps others from relaying its shard, in milliseconds.
 const CLAIM_MS: u64 = 10_000;
@@ -24,53 +28,79 @@ impl Outbox for RedisLedger {
         self.keys.shards()
     }
 
+    fn shard_of(&self, workspace: &WorkspaceId) -> u16 {
+        self.keys.shard_of(workspace)
+    }
+
     async fn claim(&self, shard: u16) -> Result<bool, RedisError> {
         let mut command = ::redis::cmd("SET");
         command.arg(self.keys.relay(shard)).arg(&self.token).arg("NX").arg("PX").arg(CLAIM_MS);
-        Ok(self.link.query::<Option<String>>(&command).await?.is_some())
+        Ok(self.office.query::<Option<String>>(&command).await?.is_some())
     }
 
     async fn release(&self, shard: u16) -> Result<(), RedisError> {
-        self.link.run(&self.release, &self.keys.relay(shard), self.token.as_bytes()).await.map(drop)
+        self.office.run(&self.release, &self.keys.relay(shard), self.token.as_bytes()).await.map(drop)
     }
 
     async fn pending(&self, shard: u16, max: usize) -> Result<Vec<Pending>, RedisError> {
-        let mut command = ::redis::cmd("XRANGE");
-        command.arg(self.keys.outbox(shard)).arg("-").arg("+").arg("COUNT").arg(max);
-        let reply: StreamRangeReply = self.link.query(&command).await?;
-        let mut pending = Vec::with_capacity(reply.ids.len());
-        for item in reply.ids {
-            let bytes: Vec<u8> = item.get("entry").unwrap_or_default();
-            pending.push(Pending { entry: read(&bytes)?, id: item.id });
-        }
-        Ok(pending)
+        self.stream(&self.keys.outbox(shard), max).await
     }
 
-    async fn acknowledged(&self, shard: u16, ids: &[String]) -> Result<(), RedisError> {
-        if ids.is_empty() {
-            return Ok(());
+    async fn published(&self, shard: u16, ids: &[String]) -> Result<(), RedisError> {
+        let mut call = self.published.key(self.keys.heads(shard));
+        for id in ids {
+            call.arg(id);
         }
+        self.office.invoke(&call).await.map(drop)
+    }
+
+    async fn unrecorded(&self, shard: u16, max: usize) -> Result<Vec<Pending>, RedisError> {
+        self.stream(&self.keys.rows(shard), max).await
+    }
+
+    async fn recorded(&self, shard: u16, ids: &[String]) -> Result<(), RedisError> {
         let mut command = ::redis::cmd("XDEL");
-        command.arg(self.keys.outbox(shard)).arg(ids);
-        self.link.query::<i64>(&command).await.map(drop)
+        command.arg(self.keys.rows(shard)).arg(ids);
+        self.office.query::<i64>(&command).await.map(drop)
     }
 }
 
-fn read(bytes: &[u8]) -> Result<Entry, Malformed> {
-    let mut input = Unpacker::new(bytes);
-    if input.array()? != 11 {
-        return Err(Malformed("an outbox entry has 11 parts".to_owned()));
+impl RedisLedger {
+    async fn stream(&self, key: &str, max: usize) -> Result<Vec<Pending>, RedisError> {
+        let mut command = ::redis::cmd("XRANGE");
+        command.arg(key).arg("-").arg("+").arg("COUNT").arg(max);
+        let reply: StreamRangeReply = self.office.query(&command).await?;
+        let mut pending = Vec::with_capacity(reply.ids.len());
+        for item in reply.ids {
+            let bytes: Vec<u8> = item.get("entry").unwrap_or_default();
+            pending.push(Pending { item: read(&bytes)?, id: item.id });
+        }
+        Ok(pending)
     }
-    let workspace = WorkspaceId::parse(input.text()?).map_err(|fault| Malformed(fault.to_string()))?;
+}
+
+fn read(bytes: &[u8]) -> Result<Outgoing, Malformed> {
+    let mut input = Unpacker::new(bytes);
+    match (input.array()?, input.text()?) {
+        (14, "ledger") => read_entry(&mut input).map(Outgoing::Entry),
+        (12, "alert") => read_alert(&mut input).map(Outgoing::Alert),
+        (7, "settle") => read_settle(&mut input).map(Outgoing::Settle),
+        (parts, word) => Err(Malformed(format!("{word:?} with {parts} parts in the outbox"))),
+    }
+}
+
+fn read_entry(input: &mut Unpacker<'_>) -> Result<Entry, Malformed> {
+    let workspace = id(WorkspaceId::parse(input.text()?))?;
     let [epoch, sequence] = input.ints()?.map(|number: i64| number as u64);
     let kind = input.text()?.to_owned();
-    let period = day(input.text()?)?;
+    let period = read_day(input.text()?)?;
     let at = Instant::from_millis(input.int()?);
     let actor = input.text()?.to_owned();
-    let reason = some(input.text()?);
-    let idempotency_key = some(input.text()?);
-    let postings = (0..input.array()? / 3).map(|_| posting(&mut input)).collect::<Result<_, _>>()?;
-    let change = if kind == "opening" { opening(&mut input)? } else { change(input.text()?)? };
+    let (reason, idempotency_key) = (some(input.text()?), some(input.text()?));
+    let (place, body) = (some(input.text()?), some(input.text()?));
+    let request = place.zip(body).map(|(place, body)| Request { place, body });
+    let postings = (0..input.array()? / 3).map(|_| posting(input)).collect::<Result<_, _>>()?;
+    let change = if kind == "opening" { opening(input)? } else { change(input.text()?)? };
     Ok(Entry {
         workspace,
         epoch,
@@ -79,6 +109,7 @@ fn read(bytes: &[u8]) -> Result<Entry, Malformed> {
         actor,
         reason,
         idempotency_key,
+        request,
         period,
         at,
         postings,
@@ -86,12 +117,41 @@ fn read(bytes: &[u8]) -> Result<Entry, Malformed> {
     })
 }
 
-fn some(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
+fn read_alert(input: &mut Unpacker<'_>) -> Result<Alert, Malformed> {
+    let workspace = id(WorkspaceId::parse(input.text()?))?;
+    let [epoch, sequence] = input.ints()?.map(|number: i64| number as u64);
+    let scope = match input.int()? {
+        0 => Scope::Pool,
+        1 => Scope::Team,
+        2 => Scope::User,
+        other => return Err(Malformed(format!("scope {other}"))),
+    };
+    let subject = input.text()?.to_owned();
+    let threshold = input.int()? as u8;
+    let [used, total] = input.ints()?.map(Credits::from_micro);
+    let (period, at) = (read_day(input.text()?)?, Instant::from_millis(input.int()?));
+    let state = match input.int()? {
+        0 => AlertState::Crossed,
+        1 => AlertState::Recovered,
+        2 => AlertState::Shortfall,
+        other => return Err(Malformed(format!("state {other} of an alert"))),
+    };
+    Ok(Alert { workspace, scope, id: subject, threshold, used, total, period, at, state, epoch, sequence })
 }
 
-fn day(text: &str) -> Result<Day, Malformed> {
-    text.parse().map_err(|_| Malformed(format!("period {text:?}")))
+fn read_settle(input: &mut Unpacker<'_>) -> Result<Settle, Malformed> {
+    Ok(Settle {
+        workspace: id(WorkspaceId::parse(input.text()?))?,
+        hold: id(HoldId::parse(input.text()?))?,
+        user: id(UserId::parse(input.text()?))?,
+        feature: id(FeatureId::parse(input.text()?))?,
+        credits: Credits::from_micro(input.int()?),
+        at: Instant::from_millis(input.int()?),
+    })
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 fn account(text: &str) -> Result<Account, Malformed> {
@@ -99,7 +159,7 @@ fn account(text: &str) -> Result<Account, Malformed> {
 }
 
 fn posting(input: &mut Unpacker<'_>) -> Result<Posting, Malformed> {
-    let (account, period) = (account(input.text()?)?, day(input.text()?)?);
+    let (account, period) = (account(input.text()?)?, read_day(input.text()?)?);
     Ok(Posting { account, period, credits: Credits::from_micro(input.int()?) })
 }
 
@@ -107,14 +167,19 @@ fn change(text: &str) -> Result<serde_json::Value, Malformed> {
     serde_json::from_str(text).map_err(|fault| Malformed(format!("a change that is no JSON: {fault}")))
 }
 
-/// An opening tells what the plan brought, and which standing amounts did not fit.
+/// An opening tells what the plan brought, what was carried over, and which standing amounts did not fit.
 fn opening(input: &mut Unpacker<'_>) -> Result<serde_json::Value, Malformed> {
     input.array()?;
-    let monthly_credits = Credits::from_micro(input.int()?);
+    let [monthly_credits, carried_over] = input.ints()?.map(Credits::from_micro);
     let mut shortfalls = Vec::new();
     for _ in 0..input.array()? / 2 {
         let (account, credits) = (account(input.text()?)?, Credits::from_micro(input.int()?));
         shortfalls.push(serde_json::json!({ "account": account, "credits": credits }));
     }
-    Ok(serde_json::json!({ "kind": "opening", "monthly_credits": monthly_credits, "shortfalls": shortfalls }))
+    Ok(serde_json::json!({
+        "kind": "opening",
+        "monthly_credits": monthly_credits,
+        "carried_over": carried_over,
+        "shortfalls": shortfalls,
+    }))
 }

@@ -1,10 +1,11 @@
 //! What `decide.lua` answers, as effects of the domain.
 
 use super::codec::{Malformed, Unpacker};
+use super::mend::Last;
 use super::request::Request;
-use super::told::{Told, limit_of};
+use super::told::{Told, id, limit_of, read_day, read_team, read_totals};
 use crate::domain::decision::{Blocked, Decision, Drawn, Outcome, Reason, Verdict};
-use crate::domain::ledger::{Account, Balance, PoolState, Rollup, Totals, version};
+use crate::domain::ledger::{Account, Balance, PoolState, Rollup, version};
 use crate::domain::period::{Day, Instant, Period};
 use crate::domain::{Credits, TeamId};
 
@@ -14,17 +15,29 @@ pub enum Reply {
     Calendar(Vec<(usize, String)>),
     /// Nothing was done: the state of these workspaces, by place, is missing or stale.
     Rebuild(Vec<usize>),
-    /// Nothing was done: these events, by place, were decided before, and belong where they were put then.
+    /// Nothing was done: these events, by place, belong elsewhere.
     Moved(Vec<(usize, (Period, Day))>),
+    /// Nothing was done: these groups, by place, have a period that must be opened.
+    Unopened(Vec<(usize, Last)>),
+    /// Nothing was done: holds of the shard have expired.
+    Due,
     /// Everything was done.
     Done(Done),
+}
+
+/// A verdict, and whether its event settled the hold that it named.
+pub struct Answer {
+    /// What became of the event.
+    pub verdict: Verdict,
+    /// It settled its hold.
+    pub settled: bool,
 }
 
 /// The effects of one call.
 #[derive(Default)]
 pub struct Done {
     /// For each event its verdict; none for one that was settled before.
-    pub verdicts: Vec<Option<Verdict>>,
+    pub verdicts: Vec<Option<Answer>>,
     /// Places of events that were decided before.
     pub again: Vec<usize>,
     /// For each workspace epoch and version.
@@ -55,6 +68,12 @@ pub fn read(bytes: &[u8], request: &Request<'_>, now: Instant) -> Result<Reply, 
             let len = input.array()?;
             (0..len / 5).map(|_| read_moved(&mut input)).collect::<Result<_, _>>().map(Reply::Moved)
         }
+        ("unopened", 2) => {
+            let len = input.array()?;
+            let entry = |_| Ok((place(input.int()?)?, Last::read(&mut input)?));
+            (0..len / 3).map(entry).collect::<Result<_, _>>().map(Reply::Unopened)
+        }
+        ("due", 1) => Ok(Reply::Due),
         ("ok", 8) => read_done(&mut input, request, now).map(Reply::Done),
         (word, parts) => Err(Malformed(format!("{word:?} with {parts} parts"))),
     }
@@ -65,8 +84,7 @@ fn place(number: i64) -> Result<usize, Malformed> {
 }
 
 fn read_moved(input: &mut Unpacker<'_>) -> Result<(usize, (Period, Day)), Malformed> {
-    let (event, name) = (place(input.int()?)?, input.text()?);
-    let name = name.parse().map_err(|_| Malformed(format!("period {name:?}")))?;
+    let (event, name) = (place(input.int()?)?, read_day(input.text()?)?);
     let [planned, end, day] = input.ints()?;
     // Where it starts does not matter any more: the event is inside.
     let period =
@@ -110,7 +128,7 @@ fn read_accounts(
 ) -> Result<(), Malformed> {
     for told in &told[..input.array()?] {
         if input.array()? > 0 {
-            let (own, whole) = (input.ints()?, input.ints()?);
+            let (own, whole, [_top_ups, _alerted]) = (input.ints()?, input.ints()?, input.ints()?);
             done.balances.push(told.balance(Account::Pool, own, 0, -1));
             done.pools.push(told.pool(own, whole));
         }
@@ -128,41 +146,39 @@ fn read_accounts(
     Ok(())
 }
 
-fn id<T>(parsed: Result<T, crate::domain::ids::IdError>) -> Result<T, Malformed> {
-    parsed.map_err(|fault| Malformed(format!("an id {fault}")))
-}
-
-fn read_answer(input: &mut Unpacker<'_>, epoch: u64) -> Result<Option<Verdict>, Malformed> {
+fn read_answer(input: &mut Unpacker<'_>, epoch: u64) -> Result<Option<Answer>, Malformed> {
     let (parts, code) = (input.array()?, input.int()?);
-    let plain = |outcome, sequence: i64, team: &str| -> Result<_, Malformed> {
-        let team = if team.is_empty() { None } else { Some(id(TeamId::parse(team))?) };
+    let plain = |outcome, sequence: i64, team: Option<TeamId>| {
         let drawn = Drawn::default();
-        Ok(Verdict { outcome, reason: None, blocked: None, drawn, team, epoch, sequence: sequence as u64 })
+        Verdict { outcome, reason: None, blocked: None, drawn, team, epoch, sequence: sequence as u64 }
     };
-    match (code, parts) {
+    let verdict = match (code, parts) {
         // `drawn` is filled in from the event: all of it came from the pool.
-        (1, 3) => plain(Outcome::Allowed, input.int()?, input.text()?).map(Some),
-        (2, 13) => {
+        (1, 3) => plain(Outcome::Allowed, input.int()?, read_team(input)?),
+        (2 | 5, 13) => {
             let outcome = match input.int()? {
                 1 => Outcome::Allowed,
                 2 => Outcome::Overage,
                 3 => Outcome::Denied,
                 other => return Err(Malformed(format!("outcome {other}"))),
             };
-            let mut verdict = plain(outcome, input.int()?, input.text()?)?;
+            let mut verdict = plain(outcome, input.int()?, read_team(input)?);
             let [user, team, pool, overage] = input.ints()?.map(Credits::from_micro);
             verdict.drawn = Drawn { user, team, pool, overage };
-            (verdict.reason, verdict.blocked) = read_reason(input)?;
-            Ok(Some(verdict))
+            (verdict.reason, verdict.blocked) = read_rule(input.ints()?)?;
+            verdict
         }
-        (3, 3) => plain(Outcome::Duplicate, input.int()?, input.text()?).map(Some),
-        (4, 1) => Ok(None),
-        _ => Err(Malformed(format!("answer {code} with {parts} parts"))),
-    }
+        (3, 3) => plain(Outcome::Duplicate, input.int()?, read_team(input)?),
+        (4, 1) => return Ok(None),
+        _ => return Err(Malformed(format!("answer {code} with {parts} parts"))),
+    };
+    Ok(Some(Answer { verdict, settled: code == 5 }))
 }
 
-fn read_reason(input: &mut Unpacker<'_>) -> Result<(Option<Reason>, Option<Blocked>), Malformed> {
-    let [reason, limit, used, held, remaining] = input.ints()?;
+/// A rule that fails, with limit, used, held and remaining of its level; 0 for none.
+pub fn read_rule(
+    [reason, limit, used, held, remaining]: [i64; 5],
+) -> Result<(Option<Reason>, Option<Blocked>), Malformed> {
     if reason == 0 {
         return Ok((None, None));
     }
@@ -192,21 +208,9 @@ fn read_cell(
     })
 }
 
-/// The totals of a cell as the scripts keep them.
-pub fn read_totals(cell: [i64; 7]) -> Totals {
-    let [credits, overage, events, overage_events, denied_events, denied_credits, denied_micro] = cell;
-    Totals {
-        credits: Credits::from_micro(credits),
-        overage_credits: Credits::from_micro(overage),
-        events: events as u64,
-        overage_events: overage_events as u64,
-        denied_events: denied_events as u64,
-        denied_micro: i128::from(denied_credits) * 1_000_000 + i128::from(denied_micro),
-    }
-}
-
 /// Joins an event with its verdict.
-pub fn decision(request: &Request<'_>, at: usize, mut verdict: Verdict, now: Instant) -> Decision {
+pub fn decision(request: &Request<'_>, at: usize, answer: Answer, now: Instant) -> Decision {
+    let Answer { mut verdict, settled } = answer;
     let arrival = request.arrivals[at];
     let (group, _, _, day) = request.placed[at];
     let period = request.groups[group].1;
@@ -214,7 +218,7 @@ pub fn decision(request: &Request<'_>, at: usize, mut verdict: Verdict, now: Ins
         verdict.drawn.pool = arrival.event.credits;
     }
     Decision {
-        hold_ignored: arrival.event.hold.is_some(),
+        hold_ignored: arrival.event.hold.is_some() && !settled && verdict.outcome != Outcome::Duplicate,
         event: arrival.event.clone(),
         position: arrival.position,
         period: period.name,

@@ -7,8 +7,9 @@ use super::Dedupe;
 use super::codec::Packer;
 use crate::domain::calendar::Calendar;
 use crate::domain::event::{Arrival, UsageEvent};
+use crate::domain::model::SETTLES;
 use crate::domain::period::{Day, DaySpan, Period};
-use crate::domain::{FeatureId, UserId, WorkspaceId};
+use crate::domain::{FeatureId, HoldId, UserId, WorkspaceId};
 
 /// Width of a slot of time marks, in seconds, and how finely a place in it is told.
 const SLOT_SECONDS: i64 = 300;
@@ -19,7 +20,7 @@ const WINDOW_SLOTS: i64 = 2;
 const PASSED_SECONDS: i64 = 900;
 
 /// What this process knows of a workspace: where its events belong, and the newest state it saw.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Known {
     /// The calendar by which events are placed; the script says when it is not the one in force.
     pub calendar: Calendar,
@@ -78,6 +79,8 @@ pub struct Request<'a> {
     pub features: Vec<(usize, &'a FeatureId)>,
     /// For each event its group, user and feature, and its day.
     pub placed: Vec<(usize, usize, usize, Day)>,
+    /// Events that name a hold, with the place that their own time gives them.
+    holds: Vec<(usize, Period, Day)>,
 }
 
 impl<'a> Request<'a> {
@@ -95,6 +98,7 @@ impl<'a> Request<'a> {
             users: Vec::new(),
             features: Vec::new(),
             placed: Vec::new(),
+            holds: Vec::new(),
         };
         let mut places = Places::default();
         for (at, arrival) in arrivals.iter().enumerate().take(events_max) {
@@ -102,11 +106,12 @@ impl<'a> Request<'a> {
                 break;
             }
             let event = &arrival.event;
-            let (period, day) = match moved.get(&at) {
-                Some(first) => *first,
-                None => known.entry_ref(&event.workspace).or_default().place(event),
-            };
+            let own = known.entry_ref(&event.workspace).or_default().place(event);
+            let (period, day) = moved.get(&at).copied().unwrap_or(own);
             let Some(placed) = request.index(event, period, &mut places) else { break };
+            if event.hold.is_some() {
+                request.holds.push((at, own.0, own.1));
+            }
             request.placed.push((placed.0, placed.1, placed.2, day));
         }
         request.arrivals = &arrivals[..request.placed.len()];
@@ -143,7 +148,7 @@ impl<'a> Request<'a> {
         now_ms: i64,
     ) -> Vec<u8> {
         let mut out = Packer::default();
-        out.array(7);
+        out.array(8);
         out.array(4 * self.workspaces.len());
         for id in &self.workspaces {
             let (version, epoch, seen) =
@@ -175,8 +180,20 @@ impl<'a> Request<'a> {
         let lifetime =
             dedupe.age_seconds_max + dedupe.window_seconds + dedupe.outage_seconds_max + SLOT_SECONDS;
         let arrival_lifetime = dedupe.window_seconds + window_slot + dedupe.outage_seconds_max;
-        out.ints(&[now_ms, lifetime, arrival_lifetime, WINDOW_SLOTS, PASSED_SECONDS]);
+        let taken = dedupe.taken_seconds();
+        out.ints(&[now_ms, lifetime, arrival_lifetime, WINDOW_SLOTS, PASSED_SECONDS, taken]);
+        self.pack_holds(&mut out);
         out.into_bytes()
+    }
+
+    fn pack_holds(&self, out: &mut Packer) {
+        out.array(7 * self.holds.len());
+        for (at, period, day) in &self.holds {
+            let event = &self.arrivals[*at].event;
+            out.int(*at as i64 + 1).text(event.hold.as_ref().map_or("", HoldId::as_str));
+            out.int(i64::from(event.source == SETTLES)).text(&period.name.to_string());
+            out.int(i64::from(period.planned)).int(period.end.millis()).int(i64::from(day.number()));
+        }
     }
 }
 

@@ -71,6 +71,18 @@ pub(super) fn parse<'a>(text: &'a str, document: &mut Document<'a>) -> Result<()
     }
 }
 
+/// Whether a text is one JSON value of any type and nothing else, by the same grammar.
+pub(super) fn check(text: &str) -> Result<(), Box<Fault>> {
+    let mut scanner = Scanner { text, at: 0, depth: 0, keys: Vec::new() };
+    scanner.skip_blanks();
+    scanner.value(None)?;
+    scanner.skip_blanks();
+    match scanner.peek() {
+        None => Ok(()),
+        Some(_) => Err(scanner.fault(TRAILING)),
+    }
+}
+
 struct Scanner<'a> {
     text: &'a str,
     at: usize,

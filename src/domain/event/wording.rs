@@ -16,7 +16,7 @@ pub(super) fn reject(reason: RejectReason, detail: impl Display) -> Rejection {
 }
 
 /// The beginning of a text. What is invisible, or would turn the text around it, is escaped.
-pub(super) fn shorten(text: &str) -> String {
+pub fn shorten(text: &str) -> String {
     let mut short = String::new();
     for c in text.chars().take(QUOTED_CHARS_MAX) {
         if is_control(c) { short.extend(c.escape_unicode()) } else { short.push(c) }

@@ -137,6 +137,7 @@ impl World {
                 gauge_workspaces_max: 4,
                 forecast_interval_seconds: 60,
             },
+            gauges: Arc::new(crate::pipeline::gauges::PoolGauges::new(0)),
             flush: Arc::clone(&flush),
             abort: abort.clone(),
         });

@@ -10,14 +10,19 @@
 --   events     {partition, offset, group, user, feature, day, credits, mark, slot, arrival mark, arrival slot, place, ...},
 --   committed  {partition, next offset, ...},
 --   times      {now in ms, seconds that a mark lives, seconds that an arrival mark lives, arrival slots looked back,
---               seconds that a passed one stays} }
+--               seconds that a passed one stays, seconds that an ended hold's name stays taken},
+--   holds      {event, hold, 1 when we published it, period, 1 when planned, end in ms, day, ...} of events that name one,
+--              with the place that their own time gives them }
 --   The numbers of workspace, group, user and feature are places in the lists before, from 1. A mark is a 64-bit hash
 --   as decimal text; `place` says where in its slot the event's time lies, 0..4095.
 --
 -- Reply    packed {'calendar', {workspace, text, ...}}   nothing was done: place the events by these calendars, call again
 --          packed {'rebuild', {workspace, ...}}          nothing was done: the state of these is missing or stale
---          packed {'moved', {event, period, 1 when planned, end in ms, day, ...}}   nothing was done: these were decided
---                          before, and belong where they were put then, whatever the calendar says now; call again
+--          packed {'due'}                                nothing was done: sweep the shard's holds, call again
+--          packed {'moved', {event, period, 1 when planned, end in ms, day, ...}}   nothing was done: these belong
+--                          elsewhere, where they were put at first or where the hold is that they settle; call again
+--          packed {'unopened', {group, last period opened before, carry-over, ...}}   nothing was done: open these
+--                          periods, call again
 --          packed {'ok', heads, answers, pools, teams, users, cells, again}
 --   heads    {epoch, version, ...} for each workspace
 --   answers  for each event {1, sequence, team}                  allowed, all from the pool
@@ -25,7 +30,8 @@
 --                               reason, limit, used, held, remaining}
 --                           {3, sequence, team}                  duplicate
 --                           {4}                                  decided, recorded and committed before
---   pools    for each group {credited, out, used, held, total, used, held, overage} or {} when it has no books
+--                           {5, as 2 from the outcome on}        it settled its hold
+--   pools    for each group {credited, out, used, held, total, used, held, overage, ...} or {} when it has no books
 --   teams    {group, team, credited, out, used, held, ...}
 --   users    {user, credited, out, used, held, spent, limit, ...}
 --   cells    {user, feature, day, credits, overage, events, overage events, denied events, denied credits, denied micro, ...}
@@ -33,15 +39,16 @@
 --
 -- Example: one event of 2 credits by ann, seen first:
 --   {{'acme',1,1,7}, {1,'2026-11-01',1,1796083200000}, {1,'ann'}, {1,'ai_chat'}, {0,41,1,1,1,20779,2000000,'-91',2992176,'17',1994784,9},
---    {0,40}, {1795300000000,432000,27000,2,900}}
+--    {0,40}, {1795300000000,432000,27000,2,900,262800}, {}}
 --   -> {'ok', {1,8}, {{1,8,''}}, {{350000000000,0,2000000,0,...}}, {}, {1,0,0,0,0,2000000,-1}, {1,1,20779,2000000,0,1,0,0,0,0}, {}}
 --
 -- It reads and validates everything first and writes last, for Redis has no rollback.
 assert(#KEYS == 1 and #ARGV == 1, 'decide takes one key and one argument')
 local m = unpack_record(ARGV[1])
-local W, G, U, F, E, committed, times = m[1], m[2], m[3], m[4], m[5], m[6], m[7]
+local W, G, U, F, E, committed, times, H = m[1], m[2], m[3], m[4], m[5], m[6], m[7], m[8]
 local nW, nG, nU, nF, nE = #W / 4, #G / 4, #U / 2, #F / 2, #E / 12
 local now = times[1]
+if holds_due(now) then return pack({'due'}) end
 
 -- 1. Heads and settings: is this state whole, and did the caller place the events by the calendar in force?
 local ids = {}
@@ -65,9 +72,7 @@ for w = 1, nW do
   for i = 1, #fs do fields[1 + #us + i] = 'f:' .. F[2 * fs[i]] end
   local read = call('HMGET', key, unpack(fields))
   settings[w] = read_settings(read[1])
-  local seen_epoch, seen_version = W[4 * w - 1], W[4 * w]
-  if head[1] < seen_epoch or (head[1] == seen_epoch and version(head) < seen_version)
-    or (head[3] > 0 and not read[1]) or (read[1] and not known) then
+  if is_lost(head, known, read[1], W[4 * w - 1], W[4 * w]) then
     rebuild[#rebuild + 1] = w
   elseif settings[w][1] ~= W[4 * w - 2] then
     stale[#stale + 1] = w
@@ -100,10 +105,114 @@ end
 if #rebuild > 0 then return pack({'rebuild', rebuild}) end
 if #stale > 0 then return pack({'calendar', stale}) end
 
--- 2. The books of each group; a period that nobody touched before is opened.
+-- 2. The fence: what was decided before gets its first answer again, from the tail.
+local fences, tails, answers = {}, {}, {}
+for w = 1, nW do
+  local flat, map = heads[w][4], {}
+  for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
+  fences[w] = map
+end
+local function tail_of(partition)
+  local map = tails[partition]
+  if not map then
+    map = {}
+    local list = call('LRANGE', prefix .. 'tail:' .. partition, 0, -1)
+    for i = 2, #list, 2 do
+      local flat, places = unpack_record(list[i])
+      for j = 1, #flat, 4 do
+        local place = 3 * flat[j + 2]
+        map[flat[j]] = {flat[j + 1], places[place - 2], places[place - 1], places[place], flat[j + 3]}
+      end
+    end
+    tails[partition] = map
+  end
+  return map
+end
+local fresh, is_fresh, moved, again = {}, {}, {}, {}
+local function belongs(i, period, planned, ends, day)
+  local g = 4 * E[12 * i - 9]
+  if period ~= G[g - 2] or planned ~= G[g - 1] or ends ~= G[g] or day ~= E[12 * i - 6] then
+    local n = #moved
+    moved[n + 1], moved[n + 2], moved[n + 3], moved[n + 4], moved[n + 5] = i, period, planned, ends, day
+  end
+end
+for i = 1, nE do
+  local e = 12 * i - 11
+  local partition, offset = E[e], E[e + 1]
+  local w = G[4 * E[e + 2] - 3]
+  local fence = fences[w][partition]
+  if fence and offset <= fence then
+    local first = tail_of(partition)[offset]
+    answers[i] = first and first[1] or {4}
+    again[#again + 1] = i
+    if first then belongs(i, first[2], first[3], first[4], first[5]) end
+  else
+    fresh[#fresh + 1] = i
+    is_fresh[i] = true
+    fences[w][partition] = offset
+    amount(E[e + 6])
+  end
+end
+
+-- 3. The marks of what is fresh.
+local seen = {}
+for k = 1, #fresh do
+  local i = fresh[k]
+  local e = 12 * i - 11
+  look_up_time(E[e + 8], E[e + 11], E[e + 7], i, times[2])
+  look_up_arrival(E[e + 10], E[e + 9], i, times[3])
+end
+find_marks(seen, times[4])
+local marks_now, arrivals_now = {}, {}
+for k = 1, #fresh do
+  local i = fresh[k]
+  local e = 12 * i - 11
+  local mark, arrival, slot = E[e + 7], E[e + 9], E[e + 10]
+  local since = arrivals_now[arrival] and slot - arrivals_now[arrival] or -1
+  if marks_now[mark] or (since >= 0 and since <= times[4]) then seen[i] = true end
+  if not seen[i] then
+    marks_now[mark] = true
+    arrivals_now[arrival] = slot
+  end
+end
+
+-- 4. The holds that fresh events settle: an open one of the same user, or one that is settling with this amount when we
+-- published the event. It takes the event into its own period, on a day of that.
+local holds, taken = {}, {}
+for h = 1, #H, 7 do
+  local i, id = H[h], H[h + 1]
+  if is_fresh[i] then
+    local e = 12 * i - 11
+    local workspace = ids[G[4 * E[e + 2] - 3]]
+    local name = workspace .. ' ' .. id
+    local packed = not seen[i] and not taken[name] and call('HGET', prefix .. 'h:' .. workspace, id)
+    local hold = packed and unpack_record(packed)
+    if hold and (hold[1] ~= U[2 * E[e + 3]] or hold[11] ~= H[h + 2] or (hold[11] == SETTLING and hold[12] ~= E[e + 6])) then
+      hold = nil
+    end
+    if hold then
+      taken[name] = true
+      holds[i] = {id, hold}
+      belongs(i, hold[4], 1, hold[13], math.min(most(H[h + 6], hold[14]), hold[15]))
+    else
+      belongs(i, H[h + 3], H[h + 4], H[h + 5], H[h + 6])
+    end
+  end
+end
+if #moved > 0 then return pack({'moved', moved}) end
+
+
+-- 5. The books of each group.
 local pools, teams, users, features = {}, {}, {}, {}
 local latest = {} -- for each user {cells of the latest day, place of each feature, features touched}
-local opened_lists, outbox = {}, {}
+local unopened, outbox = {}, {}
+local hold_features = {} -- for each group {feature, record, ...} that only holds name
+local of_holds = {}
+for g = 1, nG do hold_features[g], of_holds[g] = {}, {} end
+for i, pair in pairs(holds) do
+  local list = of_holds[E[12 * i - 9]]
+  list[#list + 1] = pair[2]
+end
 for g = 1, nG do
   local w, period, planned = G[4 * g - 3], G[4 * g - 2], G[4 * g - 1] == 1
   local key = prefix .. 'p:' .. ids[w] .. ':' .. period
@@ -130,6 +239,14 @@ for g = 1, nG do
       fields[#fields + 1] = 't:' .. team
     end
   end
+  for _, hold in ipairs(of_holds[g]) do
+    local team = hold[3]
+    if team ~= '' and not teams[g][team] then
+      teams[g][team] = true
+      names[#names + 1] = team
+      fields[#fields + 1] = 't:' .. team
+    end
+  end
   local read = call('HMGET', key, unpack(fields))
   for i = 1, #us do
     local packed = read[1 + i]
@@ -144,87 +261,33 @@ for g = 1, nG do
   end
   for i = 1, #names do
     local packed = read[1 + #us + #fs + i]
-    teams[g][names[i]] = packed and unpack_record(packed) or new_account()
+    teams[g][names[i]] = packed and unpack_record(packed) or new_team()
+  end
+  for _, hold in ipairs(of_holds[g]) do hold_features[g][hold[2]] = false end
+  for i = 1, #fs do
+    local name = F[2 * fs[i]]
+    if hold_features[g][name] == false then hold_features[g][name] = features[fs[i]] end
+  end
+  for name, record in pairs(hold_features[g]) do
+    if not record then
+      local packed = call('HGET', key, 'f:' .. name)
+      hold_features[g][name] = packed and unpack_record(packed) or {0, 0}
+    end
   end
   if read[1] then
     pools[g] = unpack_record(read[1])
   elseif planned then
-    local settings_key = prefix .. 'w:' .. ids[w]
-    local before, list = was_opened(settings_key, period)
+    local before, last = read_opened(prefix .. 'w:' .. ids[w], period)
     if before then return pack({'rebuild', {w}}) end
-    list = opened_lists[w] and opened_lists[w][2] or list -- one call may open several periods of a workspace
-    local standing = call('HGET', settings_key, 'standing')
-    local function account_of(name)
-      local team = string.sub(name, 6) -- after "team:"
-      if not teams[g][team] then teams[g][team] = new_account() end
-      return teams[g][team]
-    end
-    local postings, change
-    pools[g], postings, change = open_period(settings[w], standing and unpack_record(standing) or {}, period, account_of)
-    outbox[#outbox + 1] = entry(ids[w], heads[w], 'opening', period, now, postings, change, {'system', '', ''})
-    list[#list + 1] = period
-    opened_lists[w] = {settings_key, list}
-  end
-end
-
--- 3. The fence: what was decided before gets its first answer again, from the tail.
-local fences, tails, answers = {}, {}, {}
-for w = 1, nW do
-  local flat, map = heads[w][4], {}
-  for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
-  fences[w] = map
-end
-local function tail_of(partition)
-  local map = tails[partition]
-  if not map then
-    map = {}
-    local list = call('LRANGE', prefix .. 'tail:' .. partition, 0, -1)
-    for i = 2, #list, 2 do
-      local flat, places = unpack_record(list[i])
-      for j = 1, #flat, 4 do
-        local place = 3 * flat[j + 2]
-        map[flat[j]] = {flat[j + 1], places[place - 2], places[place - 1], places[place], flat[j + 3]}
-      end
-    end
-    tails[partition] = map
-  end
-  return map
-end
-local fresh, moved, again = {}, {}, {}
-for i = 1, nE do
-  local e = 12 * i - 11
-  local partition, offset = E[e], E[e + 1]
-  local w = G[4 * E[e + 2] - 3]
-  local fence = fences[w][partition]
-  if fence and offset <= fence then
-    local first = tail_of(partition)[offset]
-    answers[i] = first and first[1] or {4}
-    again[#again + 1] = i
-    local g = 4 * E[e + 2]
-    if first and (first[2] ~= G[g - 2] or first[3] ~= G[g - 1] or first[4] ~= G[g] or first[5] ~= E[e + 5]) then
-      local n = #moved
-      moved[n + 1] = i
-      for j = 2, 5 do moved[n + j] = first[j] end
-    end
+    local n = #unopened
+    unopened[n + 1], unopened[n + 2], unopened[n + 3] = g, last, settings[w][5]
   else
-    fresh[#fresh + 1] = i
-    fences[w][partition] = offset
-    amount(E[e + 6])
+    pools[g] = false
   end
 end
-if #moved > 0 then return pack({'moved', moved}) end
+if #unopened > 0 then return pack({'unopened', unopened}) end
 
--- 4. The marks of what is fresh.
-local seen = {}
-for k = 1, #fresh do
-  local i = fresh[k]
-  local e = 12 * i - 11
-  look_up_time(E[e + 8], E[e + 11], E[e + 7], i, times[2])
-  look_up_arrival(E[e + 10], E[e + 9], i, times[3])
-end
-find_marks(seen, times[4])
-
--- 5. The fold.
+-- 6. The fold.
 local cold, cold_list = {}, {} -- cells of other days than a user's latest
 local function cold_cells(u, day)
   local of_user = cold[u]
@@ -273,102 +336,163 @@ local function cell_of(u, f, day)
   return list, place
 end
 
-local NO_PLAN, SUSPENDED, FEATURE_LIMIT, USER_LIMIT, INSUFFICIENT, OVERAGE_LIMIT = 1, 2, 3, 4, 5, 6
 local ALLOWED, OVERAGE, DENIED = 1, 2, 3
-local NOBODY = new_account()
-local function most(a, b) return a > b and a or b end
-
--- The first rule that fails, with limit, used, held and remaining of its level.
-local function first_failing(planned, pool, user, team, feature, limit, feature_limit, suspended, credits)
-  if not planned then return NO_PLAN, -1, 0, 0, 0 end
-  local left = remaining(user) + remaining(team) + remaining(pool)
-  local spent, holding = user[5], user[6]
-  if suspended then
-    return SUSPENDED, limit, spent, holding, limit < 0 and left or most(0, limit - spent - holding)
-  end
-  if feature_limit >= 0 and feature[1] + feature[2] + credits > feature_limit then
-    return FEATURE_LIMIT, feature_limit, feature[1], feature[2], most(0, feature_limit - feature[1] - feature[2])
-  end
-  if limit >= 0 and spent + holding + credits > limit then
-    return USER_LIMIT, limit, spent, holding, most(0, limit - spent - holding)
-  end
-  if left < credits then
-    return INSUFFICIENT, -1, user[3] + team[3] + pool[3], user[4] + team[4] + pool[4], left
-  end
-end
+local NOBODY, NO_POOL = new_team(), new_pool()
 
 local dirty_users, dirty_features = {}, {}
+local warm_users, warm_teams, warm_pools = {}, {}, {} -- those whose sums changed: they may want an alert
+for g = 1, nG do warm_teams[g] = {} end
+
+local function count_denied(cells, c, credits)
+  cells[c + 5] = cells[c + 5] + 1
+  cells[c + 6] = cells[c + 6] + floor(credits / MICRO)
+  cells[c + 7] = cells[c + 7] + credits % MICRO
+end
+
+local function count(cells, c, drawn, over, overage)
+  cells[c + 1] = cells[c + 1] + drawn
+  cells[c + 2] = cells[c + 2] + over
+  cells[c + 3] = cells[c + 3] + 1
+  if overage then cells[c + 4] = cells[c + 4] + 1 end
+end
+
+-- What the held part takes from where it was held.
+local function draw_held(hold, user, team, pool, credits)
+  local from_user = math.min(credits, hold[6])
+  local from_team = math.min(credits - from_user, hold[7])
+  local from_pool = math.min(credits - from_user - from_team, hold[8])
+  user[3] = user[3] + from_user
+  team[3] = team[3] + from_team
+  pool[3] = pool[3] + from_pool
+  pool[6] = pool[6] + from_user + from_team + from_pool
+  return from_user, from_team, from_pool
+end
+
+-- Settles a hold: the held part first, then as far as limits and accounts allow, the rest is overage. Never refused,
+-- unless a total would pass the largest.
+local function settle(i, hold)
+  local e = 12 * i - 11
+  local g, u, f, day, credits = E[e + 2], E[e + 3], E[e + 4], E[e + 5], E[e + 6]
+  local w = G[4 * g - 3]
+  local head, pool, user, feature, own = heads[w], pools[g], users[u], features[f], user_settings[u]
+  local team_name = hold[3]
+  local team = team_name ~= '' and teams[g][team_name] or NOBODY
+  head[2] = head[2] + 1
+  local cells, c = cell_of(u, f, day)
+  dirty_users[u], dirty_features[f] = true, true
+  if held_by(hold) > 0 then warm_users[u], warm_pools[g] = true, true end
+  if hold[7] > 0 then warm_teams[g][team_name] = true end
+  release(hold, user, team, pool, hold_features[g][hold[2]])
+  local reason, blocked_limit, used, held, rest = past_largest_total(pool, credits)
+  if reason then
+    count_denied(cells, c, credits)
+    return {5, DENIED, head[2], team_name, 0, 0, 0, 0, reason, blocked_limit, used, held, rest}
+  end
+  local from_user, from_team, from_pool = draw_held(hold, user, team, pool, credits)
+  local part = from_user + from_team + from_pool
+  local more = credits - part
+  user[5] = user[5] + part
+  feature[1] = feature[1] + part
+  if more > 0 then
+    local limit = effective_limit(own, own and team_settings[w][own[2]], settings[w], user[7])
+    local cap, suspended = feature_limits[f] or -1, own and own[3] == 1
+    reason, blocked_limit, used, held, rest = first_failing(true, pool, user, team, feature, limit, cap, suspended, more)
+    local allowed = more
+    if reason and not bends(reason, settings[w][3] == 1) then
+      if suspended then allowed = 0 end
+      if limit >= 0 then allowed = math.min(allowed, most(0, limit - user[5] - user[6])) end
+      if cap >= 0 then allowed = math.min(allowed, most(0, cap - feature[1] - feature[2])) end
+    end
+    local more_user, more_team, more_pool = draw(user, team, pool, allowed)
+    from_user, from_team, from_pool = from_user + more_user, from_team + more_team, from_pool + more_pool
+    user[5] = user[5] + more
+    feature[1] = feature[1] + more
+  end
+  if credits > 0 then warm_users[u], warm_pools[g] = true, true end
+  if from_team > 0 then warm_teams[g][team_name] = true end
+  local drawn = from_user + from_team + from_pool
+  local over = credits - drawn
+  pool[8] = pool[8] + over
+  count(cells, c, drawn, over, reason)
+  if reason then
+    return {5, OVERAGE, head[2], team_name, from_user, from_team, from_pool, over, reason, blocked_limit, used, held, rest}
+  end
+  return {5, ALLOWED, head[2], team_name, from_user, from_team, from_pool, 0, 0, -1, 0, 0, 0}
+end
+
 local function decide(i)
   local e = 12 * i - 11
   local g, u, f, day, credits = E[e + 2], E[e + 3], E[e + 4], E[e + 5], E[e + 6]
   local w = G[4 * g - 3]
-  local head, pool, user, feature = heads[w], pools[g], users[u], features[f]
+  local head, pool, user, feature = heads[w], pools[g] or NO_POOL, users[u], features[f]
   local own = user_settings[u]
   local team_name = own and own[2] or ''
+  if holds[i] then return settle(i, holds[i][2]) end
   head[2] = head[2] + 1
   if seen[i] then return {3, head[2], team_name} end
   local team = team_name ~= '' and teams[g][team_name] or NOBODY
   local limit = effective_limit(own, team_settings[w][team_name], settings[w], user[7])
-  local planned = G[4 * g - 1] == 1
   local reason, blocked_limit, used, held, rest = first_failing(
-    planned, pool, user, team, feature, limit, feature_limits[f] or -1, own and own[3] == 1, credits)
+    G[4 * g - 1] == 1, pool, user, team, feature, limit, feature_limits[f] or -1, own and own[3] == 1, credits)
   local cells, c = cell_of(u, f, day)
   dirty_users[u] = true
-  local denied = reason and (reason <= SUSPENDED or settings[w][3] == 0)
-  if not denied and pool[6] + pool[7] + pool[8] + credits > TOTAL_MAX then
-    denied, reason, blocked_limit = true, OVERAGE_LIMIT, TOTAL_MAX
-    used, held, rest = pool[6] + pool[8], pool[7], most(0, TOTAL_MAX - pool[6] - pool[7] - pool[8])
+  local denied = reason and not bends(reason, settings[w][3] == 1)
+  if not denied then
+    local largest, a, b, d, z = past_largest_total(pool, credits)
+    if largest then denied, reason, blocked_limit, used, held, rest = true, largest, a, b, d, z end
   end
   if denied then
-    cells[c + 5] = cells[c + 5] + 1
-    cells[c + 6] = cells[c + 6] + floor(credits / MICRO)
-    cells[c + 7] = cells[c + 7] + credits % MICRO
+    count_denied(cells, c, credits)
     return {2, DENIED, head[2], team_name, 0, 0, 0, 0, reason, blocked_limit, used, held, rest}
   end
-  local from_user = math.min(credits, remaining(user))
-  local from_team = math.min(credits - from_user, remaining(team))
-  local from_pool = math.min(credits - from_user - from_team, remaining(pool))
+  local from_user, from_team, from_pool = draw(user, team, pool, credits)
   local drawn = from_user + from_team + from_pool
   local over = credits - drawn
-  user[3] = user[3] + from_user
   user[5] = user[5] + credits
-  team[3] = team[3] + from_team
-  pool[3] = pool[3] + from_pool
-  pool[6] = pool[6] + drawn
   pool[8] = pool[8] + over
   feature[1] = feature[1] + credits
   dirty_features[f] = true
-  cells[c + 1] = cells[c + 1] + drawn
-  cells[c + 2] = cells[c + 2] + over
-  cells[c + 3] = cells[c + 3] + 1
+  if credits > 0 then
+    warm_users[u], warm_pools[g] = true, true
+    if from_team > 0 then warm_teams[g][team_name] = true end
+  end
+  count(cells, c, drawn, over, reason)
   if reason then
-    cells[c + 4] = cells[c + 4] + 1
     return {2, OVERAGE, head[2], team_name, from_user, from_team, from_pool, over, reason, blocked_limit, used, held, rest}
   end
   if from_pool == credits then return {1, head[2], team_name} end
   return {2, ALLOWED, head[2], team_name, from_user, from_team, from_pool, 0, 0, -1, 0, 0, 0}
 end
 
-local next_fresh, marks_now, arrivals_now = 1, {}, {}
 for i = 1, nE do
   local e = 12 * i - 11
-  if fresh[next_fresh] == i then
-    next_fresh = next_fresh + 1
-    local mark, arrival, slot = E[e + 7], E[e + 9], E[e + 10]
-    local since = arrivals_now[arrival] and slot - arrivals_now[arrival] or -1
-    if marks_now[mark] or (since >= 0 and since <= times[4]) then seen[i] = true end
-    if not seen[i] then
-      marks_now[mark] = true
-      arrivals_now[arrival] = slot
-    end
+  if is_fresh[i] then
     answers[i] = decide(i)
-  elseif answers[i][1] <= 2 then -- its absolutes are told again, as they stand now
+  elseif answers[i][1] ~= 3 and answers[i][1] ~= 4 then -- its absolutes are told again, as they stand now
     cell_of(E[e + 3], E[e + 4], E[e + 5])
     dirty_users[E[e + 3]] = true
   end
 end
 
--- 6. Writes, none before this line. Heads first: the command that an out-of-memory server refuses.
+-- 7. Alerts of what changed.
+for g in pairs(warm_pools) do
+  local w = G[4 * g - 3]
+  pool_alerts(outbox, ids[w], heads[w], settings[w], pools[g], G[4 * g - 2], now)
+end
+for g = 1, nG do
+  local w = G[4 * g - 3]
+  for name in pairs(warm_teams[g]) do
+    if name ~= '' then team_alerts(outbox, ids[w], heads[w], settings[w], name, teams[g][name], G[4 * g - 2], now) end
+  end
+end
+for u in pairs(warm_users) do
+  local g, own, user = U[2 * u - 1], user_settings[u], users[u]
+  local w = G[4 * g - 3]
+  local limit = effective_limit(own, own and team_settings[w][own[2]], settings[w], user[7])
+  user_alerts(outbox, ids[w], heads[w], settings[w], U[2 * u], user, limit, G[4 * g - 2], now)
+end
+
+-- 8. Writes, none before this line. Heads first: the command that an out-of-memory server refuses.
 local fields = {}
 for w = 1, nW do
   local flat = {}
@@ -380,7 +504,7 @@ for w = 1, nW do
   fields[2 * w - 1] = ids[w]
   fields[2 * w] = pack(heads[w])
 end
-if #fresh > 0 or #outbox > 0 then call('HSET', KEYS[1], unpack(fields)) end
+if #fresh > 0 then call('HSET', KEYS[1], unpack(fields)) end
 -- The tail, right behind the fence: what is decided and not committed.
 local blobs, lengths = {}, {}
 for k = 1, #fresh do
@@ -402,8 +526,7 @@ end
 for partition, blob in pairs(blobs) do
   call('RPUSH', prefix .. 'tail:' .. partition, string.format('%.0f', blob[#blob - 3]), pack(blob, places))
 end
-for i = 1, #outbox do call('XADD', prefix .. 'outbox', '*', 'entry', outbox[i]) end
-for _, opened in pairs(opened_lists) do call('HSET', opened[1], 'opened', pack(opened[2])) end
+send(outbox)
 
 local teams_reply = {}
 local writes = {}
@@ -450,6 +573,11 @@ for f in pairs(dirty_features) do
   list[n + 2] = pack(features[f])
 end
 for g = 1, nG do
+  for name, record in pairs(hold_features[g]) do
+    local list = writes[g]
+    list[#list + 1] = 'f:' .. name
+    list[#list + 1] = pack(record)
+  end
   if #writes[g] > 0 then
     hset(prefix .. 'p:' .. ids[G[4 * g - 3]] .. ':' .. G[4 * g - 2], writes[g])
   end
@@ -460,6 +588,11 @@ for i = 1, #cold_list do
   local g = U[2 * u - 1]
   call('HSET', prefix .. 'c:' .. ids[G[4 * g - 3]] .. ':' .. G[4 * g - 2], day .. ':' .. U[2 * u], pack(cells[1]))
   tell_cells(u, day, cells)
+end
+
+for i, pair in pairs(holds) do
+  pair[2][12] = E[12 * i - 5]
+  end_hold(ids[G[4 * E[12 * i - 9] - 3]], pair[1], pair[2], SETTLED, times[6])
 end
 
 for k = 1, #fresh do

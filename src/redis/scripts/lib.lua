@@ -1,33 +1,43 @@
--- What decide.lua and change.lua share: the records, their packed forms, limits, the opening of a period.
+-- What every script shares: the records, their packed forms, limits, the rule, alerts.
 --
 -- Every key of a shard begins with the same prefix, `<name>:{sNN}:`, so that one slot of a cluster holds them all.
 -- Only heads is named in KEYS (it routes the call); the others are made here from the same prefix:
 --
---   heads                      hash  workspace -> {epoch, sequence, ledger sequence, fences {partition, offset, ...}}
+--   heads                      hash  workspace -> {epoch, decisions, ledger entries, fences {partition, offset, ...},
+--                                    other changes}
 --   w:<workspace>              hash  settings:
---       s          {calendar version, monthly credits, 1 when soft, default user limit}
+--       s          {calendar version, monthly credits, 1 when soft, default user limit, carry-over (0 none, 1 top-ups,
+--                  2 all), {threshold in percent, ...}, seats or -1, credits per seat, accounts in standing}
 --       cal        the calendar, as text
---       opened     {period, ...} that were ever opened, newest last
---       standing   {account, credits, ...} transferred out of the pool when a period opens, in order
---       u:<user>   {limit, team, 1 when suspended}          limit: LIMIT_INHERIT, LIMIT_NONE or an amount
+--       opened     {period, ...} that were ever opened, rising
+--       u:<user>   {limit, team, 1 when suspended, monthly allocation}       limit: LIMIT_INHERIT, LIMIT_NONE or an amount
 --       t:<team>   {default user limit, monthly reserve}
 --       f:<feature> {limit}
+--   s:<workspace>              hash  account -> credits transferred out of the pool when a period opens
 --   p:<workspace>:<period>     hash  the books of a period:
---       p          {credited, out, used, held | total, used, held, overage of the whole workspace}
---       t:<team>   {credited, out, used, held}
---       u:<user>   {credited, out, used, held | spent, holding, granted, day}, cells of that day
+--       p          {credited, out, used, held | total, used, held, overage of the whole workspace | top-ups, alerted}
+--       t:<team>   {credited, out, used, held | standing, alerted}
+--       u:<user>   {credited, out, used, held | spent, holding, granted | day, standing, alerted}, cells of that day
 --       f:<feature> {spent, holding}
 --   c:<workspace>:<period>     hash  <day>:<user> -> cells of a day that is not the user's latest
+--   r:<workspace>:<period>     set   events of the period whose credits went back
+--   h:<workspace>              hash  hold -> record of one that has not ended (see holds.lua)
+--   e:<workspace>:<hold>       string, record of one that has ended, for as long as its name is taken
+--   holds                      sorted set of `<workspace> <hold>` by the millisecond in which it expires
+--   i:<workspace>:<place>      string {request, answer}, what was answered under an idempotency key
 --   m:<family>:<slot>          string, how a slot of duplicate marks is divided (see marks.lua)
+--   m:a:<slot>                 set of marks by arrival (see marks.lua)
 --   tail:<partition>           list of last offset, {offset, answer, place, day, ...} {period, planned, end, ...}, ...
 --                              of what is decided and not committed
---   m:a:<slot>                 set of marks by arrival (see marks.lua)
 --   relay                      string, which process relays the outbox
---   outbox                     stream of ledger entries that Kafka has not acknowledged yet
+--   outbox                     stream of what Kafka has not acknowledged yet: ledger entries, alerts, settles
+--   rows                       stream of those of them that Kafka has and no table yet
 --
 -- Amounts are whole microcredits below 2^53, which a double holds exactly; a limit of -1 is none.
 -- Cells are {feature, credits, overage, events, overage events, denied events, denied credits, denied micro, ...}:
 -- denied sums have no largest total, so whole credits and the rest are counted apart.
+-- `alerted` is the highest threshold that an alert was raised for, in percent; `standing` is what of an account came as
+-- its standing amount.
 local call, pack, unpack_record, floor = redis.call, cmsgpack.pack, cmsgpack.unpack, math.floor
 local TOTAL_MAX = 8000000000000000
 local LIMIT_INHERIT, LIMIT_NONE = -1, -2
@@ -63,61 +73,131 @@ local function hset(key, flat)
 end
 
 local function read_head(packed)
-  return packed and unpack_record(packed) or {1, 0, 0, {}}
+  return packed and unpack_record(packed) or {1, 0, 0, {}, 0}
 end
 
 local function read_settings(packed)
-  return packed and unpack_record(packed) or {0, 0, 0, -1}
+  return packed and unpack_record(packed) or {0, 0, 0, -1, 1, {50, 80, 100}, -1, 0, 0}
 end
 
-local function new_account()
-  return {0, 0, 0, 0}
+local function new_pool()
+  return {0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+end
+
+local function new_team()
+  return {0, 0, 0, 0, 0, 0}
 end
 
 local function new_user()
-  return {0, 0, 0, 0, 0, 0, 0, -1}, {}
+  return {0, 0, 0, 0, 0, 0, 0, -1, 0, 0}, {}
 end
 
--- The state's version inside its epoch: every decision and every ledger entry raises it by one.
+-- The state's version inside its epoch: every decision, ledger entry and other change of balances raises it by one.
 local function version(head)
-  return head[2] + head[3]
+  return head[2] + head[3] + head[5]
 end
 
--- An entry of the ledger for the outbox. `change` is JSON text, or for an opening {monthly credits, {account, shortfall, ...}}.
-local function entry(workspace, head, kind, period, at, postings, change, who)
-  head[3] = head[3] + 1
-  return pack({workspace, head[1], head[3], kind, period, at, who[1], who[2], who[3], postings, change})
+-- Whether state is missing that must be there: the caller has seen more, or one of the two records is gone.
+local function is_lost(head, known, settings, epoch_seen, version_seen)
+  return head[1] < epoch_seen or (head[1] == epoch_seen and version(head) < version_seen)
+    or (head[3] > 0 and not settings) or (settings and not known)
 end
 
-local function was_opened(settings_key, period)
+-- The periods that were ever opened, and whether this one was.
+local function read_opened(settings_key, period)
   local opened = call('HGET', settings_key, 'opened')
   opened = opened and unpack_record(opened) or {}
+  local found, before = false, ''
   for i = 1, #opened do
-    if opened[i] == period then return true, opened end
+    if opened[i] == period then found = true end
+    if opened[i] < period then before = opened[i] end
   end
-  return false, opened
+  return found, before, opened
 end
 
--- Opens a period: the plan enters the pool, then standing amounts leave it in order; the first that does not fit gets
--- what is left. Nothing is written here. `account_of(name)` answers the record of `team:<id>`.
-local function open_period(settings, standing, period, account_of)
-  local credits = settings[2]
-  local pool = {credits, 0, 0, 0, credits, 0, 0, 0}
-  local postings = {}
-  if credits > 0 then postings = {'pool', period, credits} end
-  local short = {}
-  for i = 1, #standing, 2 do
-    local name, wanted = standing[i], standing[i + 1]
-    local moved = math.min(wanted, remaining(pool))
-    if moved < wanted then short[#short + 1] = name; short[#short + 1] = wanted - moved end
-    if moved > 0 then
-      local account = account_of(name)
-      pool[2] = pool[2] + moved
-      account[1] = account[1] + moved
-      local n = #postings
-      postings[n + 1] = 'pool'; postings[n + 2] = period; postings[n + 3] = -moved
-      postings[n + 4] = name; postings[n + 5] = period; postings[n + 6] = moved
+local NO_PLAN, SUSPENDED, FEATURE_LIMIT, USER_LIMIT, INSUFFICIENT, OVERAGE_LIMIT = 1, 2, 3, 4, 5, 6
+local function most(a, b) return a > b and a or b end
+
+-- The first rule that fails, with limit, used, held and remaining of its level.
+local function first_failing(planned, pool, user, team, feature, limit, feature_limit, suspended, credits)
+  if not planned then return NO_PLAN, -1, 0, 0, 0 end
+  local left = remaining(user) + remaining(team) + remaining(pool)
+  local spent, holding = user[5], user[6]
+  if suspended then
+    return SUSPENDED, limit, spent, holding, limit < 0 and left or most(0, limit - spent - holding)
+  end
+  if feature_limit >= 0 and feature[1] + feature[2] + credits > feature_limit then
+    return FEATURE_LIMIT, feature_limit, feature[1], feature[2], most(0, feature_limit - feature[1] - feature[2])
+  end
+  if limit >= 0 and spent + holding + credits > limit then
+    return USER_LIMIT, limit, spent, holding, most(0, limit - spent - holding)
+  end
+  if left < credits then
+    return INSUFFICIENT, -1, user[3] + team[3] + pool[3], user[4] + team[4] + pool[4], left
+  end
+end
+
+-- The last word on every spend, overage included: no total passes the largest.
+local function past_largest_total(pool, credits)
+  local used, held = pool[6] + pool[8], pool[7]
+  if used + held + credits > TOTAL_MAX then
+    return OVERAGE_LIMIT, TOTAL_MAX, used, held, most(0, TOTAL_MAX - used - held)
+  end
+end
+
+-- Whether a rule that fails lets an event through as overage.
+local function bends(reason, soft)
+  return soft and reason ~= NO_PLAN and reason ~= SUSPENDED
+end
+
+-- Takes from user, team and pool in this order, as far as they reach.
+local function draw(user, team, pool, credits)
+  local from_user = math.min(credits, remaining(user))
+  local from_team = math.min(credits - from_user, remaining(team))
+  local from_pool = math.min(credits - from_user - from_team, remaining(pool))
+  user[3] = user[3] + from_user
+  team[3] = team[3] + from_team
+  pool[3] = pool[3] + from_pool
+  pool[6] = pool[6] + from_user + from_team + from_pool
+  return from_user, from_team, from_pool
+end
+
+-- The highest threshold that used has reached of total, in percent; 0 for none.
+local function level_of(used, total, thresholds)
+  local level = 0
+  if total <= 0 then return 0 end
+  for i = 1, #thresholds do
+    if used / total >= thresholds[i] / 100 then level = thresholds[i] end
+  end
+  return level
+end
+
+-- Alerts for the outbox between the level that was told last and the one that is reached; answers the latter.
+local function alerts(outbox, workspace, head, scope, id, period, now, used, total, told, thresholds)
+  local level = level_of(used, total, thresholds)
+  for i = 1, #thresholds do
+    local threshold = thresholds[i]
+    local state = told < threshold and threshold <= level and 0 or level < threshold and threshold <= told and 1
+    if state then
+      outbox[#outbox + 1] =
+        pack({'alert', workspace, head[1], version(head), scope, id, threshold, used, total, period, now, state})
     end
   end
-  return pool, postings, {credits, short}
+  return level
+end
+
+-- Alerts of the three kinds of accounts; each answers the new level.
+local POOL, TEAM, USER = 0, 1, 2
+local function pool_alerts(outbox, workspace, head, settings, pool, period, now)
+  pool[10] = alerts(outbox, workspace, head, POOL, workspace, period, now, pool[6] + pool[7], pool[5], pool[10], settings[6])
+end
+local function team_alerts(outbox, workspace, head, settings, id, team, period, now)
+  team[6] = alerts(outbox, workspace, head, TEAM, id, period, now, team[3] + team[4], team[1] - team[2], team[6], settings[6])
+end
+local function user_alerts(outbox, workspace, head, settings, id, user, limit, period, now)
+  user[10] = alerts(outbox, workspace, head, USER, id, period, now, user[5] + user[6], limit, user[10], settings[6])
+end
+
+local function send(outbox)
+  for i = 1, #outbox do call('XADD', prefix .. 'outbox', '*', 'entry', outbox[i]) end
 end

@@ -171,6 +171,7 @@ async fn entries_of_the_ledger_keep_their_words_and_postings() {
         actor: hostile(),
         reason: Some(hostile()),
         idempotency_key: None,
+        request: None,
         period,
         at: Instant::from_micros(NOW + 123_456),
         postings: vec![Posting { account: Account::Pool, period, credits }],

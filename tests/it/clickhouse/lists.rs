@@ -108,6 +108,7 @@ fn entry(sequence: u64, actor: &str, kind: &str, account: Account) -> Entry {
         actor: actor.into(),
         reason: Some(HOSTILE.into()),
         idempotency_key: None,
+        request: None,
         period,
         at: Instant::from_micros(NOW + sequence as i64),
         postings: vec![posting(Account::Pool, -1_500_001), posting(account, 1_500_001)],

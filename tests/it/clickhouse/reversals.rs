@@ -44,6 +44,7 @@ fn entry(event: &Decision) -> Entry {
         actor: "ops".into(),
         reason: None,
         idempotency_key: None,
+        request: None,
         period: day("2026-11-01"),
         at: Instant::from_micros(NOW + 5),
         postings: Vec::new(),

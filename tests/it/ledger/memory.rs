@@ -2,7 +2,7 @@
 //! is never zero.
 
 use tollgate::domain::change::Author;
-use tollgate::domain::change::{Change, Enforcement, Plan};
+use tollgate::domain::change::{Change, Plan};
 use tollgate::domain::decision::Outcome;
 use tollgate::domain::event::{Arrival, Position};
 use tollgate::domain::ledger::Effects;
@@ -34,13 +34,7 @@ fn arrival(offset: i64, id: &str, time: i64, arrived: i64) -> Arrival {
 
 async fn planned(name: &str) -> RedisLedger {
     let ledger = ledger(name, 100);
-    let plan = Plan {
-        monthly_credits: Credits::whole(1_000),
-        timezone: "UTC".to_owned(),
-        anchor_day: 1,
-        enforcement: Enforcement::Hard,
-        default_user_limit: None,
-    };
+    let plan = Plan::monthly(Credits::whole(1_000));
     ledger.change(&acme(), &Change::Plan(plan), &Author::default(), at(0)).await.unwrap().unwrap();
     ledger
 }
@@ -140,13 +134,7 @@ async fn a_script_that_redis_forgot_is_sent_again() {
 async fn a_month_without_a_plan_and_the_planned_one_of_its_name_share_their_books() {
     let name = Name::new("memory");
     let ledger = ledger(&name, 100);
-    let plan = Plan {
-        monthly_credits: Credits::whole(1_000),
-        timezone: "America/New_York".to_owned(),
-        anchor_day: 1,
-        enforcement: Enforcement::Hard,
-        default_user_limit: None,
-    };
+    let plan = Plan { timezone: "America/New_York".to_owned(), ..Plan::monthly(Credits::whole(1_000)) };
     let day = 24 * 60 * MINUTE;
     let second = -20 * day; // 2026-11-02T00:00:00Z
     ledger.change(&acme(), &Change::Plan(plan), &Author::default(), at(second)).await.unwrap().unwrap();

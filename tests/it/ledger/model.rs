@@ -1,18 +1,21 @@
 //! The Lua against the model: the same random operations to both, the same answers, the same state.
 
+mod ops;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tollgate::domain::book::{Book, Workspace};
-use tollgate::domain::change::Author;
-use tollgate::domain::change::{Change, Enforcement, LimitSetting, Plan};
+use tollgate::domain::change::{Author, Change, Reversed};
+use tollgate::domain::decision::{Decision, Outcome};
 use tollgate::domain::event::{Arrival, Position, UsageEvent};
-use tollgate::domain::ledger::Account;
-use tollgate::domain::model::Model;
+use tollgate::domain::hold::Hold;
+use tollgate::domain::model::{Model, SETTLES};
 use tollgate::domain::period::{Instant, PeriodName};
 use tollgate::domain::ports::Ledger;
-use tollgate::domain::{Credits, FeatureId, TeamId, UserId, WorkspaceId};
+use tollgate::domain::{Credits, WorkspaceId};
 use tollgate::redis::RedisLedger;
 
+use self::ops::{Op, Spend, feature, hold, op, user, workspace};
 use super::event;
 use crate::support::{DEDUPE, Name, ledger};
 
@@ -20,127 +23,6 @@ use crate::support::{DEDUPE, Name, ledger};
 /// before a month, and from hours that belong to it in one zone and not in the other.
 const STARTS: [i64; 2] = [1_795_305_600_000_000, 1_793_577_600_000_000];
 const HOUR: i64 = 3_600_000_000;
-
-/// An event by its numbers; `id` repeats, so that duplicates happen.
-#[derive(Debug, Clone)]
-struct Spend {
-    workspace: u8,
-    user: u8,
-    feature: u8,
-    id: u8,
-    time_shift_hours: i64,
-    micro: i64,
-}
-
-#[derive(Debug, Clone)]
-enum Op {
-    Events(Vec<Spend>),
-    /// Delivers the last so many events again.
-    Redeliver(usize),
-    Change(u8, Change),
-    Sleep(i64),
-}
-
-fn user(n: u8) -> UserId {
-    UserId::parse(&format!("user-{n}")).unwrap()
-}
-
-fn team(n: u8) -> TeamId {
-    TeamId::parse(&format!("team-{n}")).unwrap()
-}
-
-fn feature(n: u8) -> FeatureId {
-    FeatureId::parse(&format!("feature-{n}")).unwrap()
-}
-
-fn workspace(n: u8) -> WorkspaceId {
-    WorkspaceId::parse(&format!("workspace-{n}")).unwrap()
-}
-
-fn micro() -> impl Strategy<Value = i64> {
-    prop_oneof![
-        6 => 0..50_000_000_i64,
-        2 => Just(1_000_000),
-        1 => Just(0),
-        1 => 0..=Credits::EVENT_MAX.micro(),
-    ]
-}
-
-fn amount() -> impl Strategy<Value = Credits> {
-    prop_oneof![
-        8 => (1..200_000_000_i64).prop_map(Credits::from_micro),
-        1 => Just(Credits::TOTAL_MAX),
-    ]
-}
-
-fn spend() -> impl Strategy<Value = Spend> {
-    let time = prop_oneof![8 => Just(0), 1 => -72_i64..=0, 1 => 0..3_i64];
-    (0..3_u8, 0..4_u8, 0..3_u8, 0..60_u8, time, micro()).prop_map(
-        |(workspace, user, feature, id, time_shift_hours, micro)| Spend {
-            workspace,
-            user,
-            feature,
-            id,
-            time_shift_hours,
-            micro,
-        },
-    )
-}
-
-fn account() -> impl Strategy<Value = Account> {
-    prop_oneof![
-        Just(Account::Pool),
-        (0..2_u8).prop_map(|n| Account::Team(team(n))),
-        (0..4_u8).prop_map(|n| Account::User(user(n))),
-    ]
-}
-
-fn plan() -> impl Strategy<Value = Plan> {
-    let timezone = prop_oneof![Just("UTC"), Just("America/New_York"), Just("Asia/Tokyo")];
-    let monthly = prop_oneof![8 => 0..600_i64, 1 => Just(8_000_000_000)];
-    (monthly, timezone, 1..=28_i8, any::<bool>(), prop::option::of(amount())).prop_map(
-        |(monthly, timezone, anchor_day, soft, default_user_limit)| Plan {
-            monthly_credits: Credits::whole(monthly),
-            timezone: timezone.to_owned(),
-            anchor_day,
-            enforcement: if soft { Enforcement::Soft } else { Enforcement::Hard },
-            default_user_limit,
-        },
-    )
-}
-
-fn change() -> impl Strategy<Value = Change> {
-    let limit = prop::option::of(prop::option::of(prop_oneof![
-        4 => amount().prop_map(LimitSetting::Credits),
-        1 => Just(LimitSetting::Credits(Credits::ZERO)),
-        1 => Just(LimitSetting::None),
-    ]));
-    let member = prop::option::of(prop::option::of((0..2_u8).prop_map(team)));
-    prop_oneof![
-        3 => plan().prop_map(Change::Plan),
-        3 => ((0..4_u8).prop_map(user), limit, member, prop::option::weighted(0.2, any::<bool>()))
-            .prop_map(|(user, limit, team, suspended)| Change::User { user, limit, team, suspended }),
-        2 => ((0..2_u8).prop_map(team), 0..100_i64, any::<bool>(), prop::option::of(amount()))
-            .prop_map(|(team, reserve, apply_now, default_user_limit)| Change::Team {
-                team, monthly_reserve: Credits::whole(reserve), apply_now, default_user_limit
-            }),
-        1 => ((0..3_u8).prop_map(feature), prop::option::of(amount()))
-            .prop_map(|(feature, limit)| Change::Feature { feature, limit }),
-        1 => amount().prop_map(|credits| Change::TopUp { credits }),
-        2 => (account(), account(), amount(), any::<bool>())
-            .prop_map(|(from, to, credits, raise_limit)| Change::Transfer { from, to, credits, raise_limit }),
-        2 => ((0..4_u8).prop_map(user), amount()).prop_map(|(user, credits)| Change::Grant { user, credits }),
-    ]
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    prop_oneof![
-        6 => prop::collection::vec(spend(), 1..24).prop_map(Op::Events),
-        1 => (1..30_usize).prop_map(Op::Redeliver),
-        4 => (0..3_u8, change()).prop_map(|(workspace, change)| Op::Change(workspace, change)),
-        1 => prop_oneof![1..3_i64, Just(30), Just(24 * 20)].prop_map(Op::Sleep),
-    ]
-}
 
 /// Both sides, the time, and everything that was delivered. Events and changes come from two
 /// processes, so that the one that decides learns of a new plan only when it decides.
@@ -150,6 +32,7 @@ struct Run<'a> {
     model: Model,
     now: Instant,
     delivered: Vec<Arrival>,
+    decided: Vec<(WorkspaceId, Reversed)>,
 }
 
 impl Run<'_> {
@@ -160,13 +43,19 @@ impl Run<'_> {
             user: user(spend.user),
             feature: feature(spend.feature),
             credits: Credits::from_micro(spend.micro),
+            hold: spend.hold.map(hold),
             ..event(&format!("id-{}", spend.id), workspace, time)
         };
+        self.arrived(event, offset)
+    }
+
+    fn arrived(&self, event: UsageEvent, offset: i64) -> Arrival {
         // A workspace's events come in two partitions, as after partitions were added.
         Arrival { event, position: Position { partition: offset as i32 % 2, offset }, timestamp: self.now }
     }
 
     async fn step(&mut self, op: &Op) {
+        self.model.sweep(self.now);
         match op {
             Op::Events(spends) => {
                 let from = self.delivered.len() as i64;
@@ -183,9 +72,47 @@ impl Run<'_> {
             Op::Change(n, change) => {
                 let id = workspace(*n);
                 let expected = self.model.change(&id, change, self.now);
-                let author = Author { actor: "test".to_owned(), ..Author::default() };
-                let answer = self.office.change(&id, change, &author, self.now).await.unwrap();
+                let answer = self.office.change(&id, change, &author(), self.now).await.unwrap();
                 assert_eq!(answer.map(drop), expected, "{change:?}");
+            }
+            Op::Reverse(n) => {
+                let Some((id, event)) = self.decided.get(n % self.decided.len().max(1)).cloned() else {
+                    return;
+                };
+                let change = Change::Reversal(event);
+                let expected = self.model.change(&id, &change, self.now);
+                let answer = self.office.change(&id, &change, &author(), self.now).await.unwrap();
+                assert_eq!(answer.map(drop), expected, "{change:?}");
+            }
+            Op::Check(n, wish) => {
+                let id = workspace(*n);
+                let expected = self.model.check(&id, wish, self.now);
+                if let Some((answer, _)) = self.office.check(&id, wish, self.now).await.unwrap() {
+                    assert_eq!(answer, expected, "{wish:?}");
+                }
+            }
+            Op::Hold(n, request) => {
+                let id = workspace(*n);
+                let expected = self.model.hold(&id, request, self.now);
+                let answer = self.office.hold(&id, request, &author(), self.now).await.unwrap();
+                assert_eq!(answer.map(|held| held.answer.hold), expected, "{request:?}");
+            }
+            Op::Settled(n, name) => {
+                let id = workspace(*n);
+                let known = self.model.workspace(&id).and_then(|state| state.holds.get(&hold(*name)));
+                let Some(Hold { user, feature, settled: Some(credits), .. }) = known.cloned() else { return };
+                let base = event(&format!("hold-{name}"), id, self.now);
+                let event = UsageEvent {
+                    user,
+                    feature,
+                    credits,
+                    source: SETTLES.into(),
+                    hold: Some(hold(*name)),
+                    ..base
+                };
+                let arrival = self.arrived(event, self.delivered.len() as i64);
+                self.delivered.push(arrival.clone());
+                self.decide(&[arrival]).await;
             }
             Op::Sleep(hours) => self.now = Instant::from_micros(self.now.micros() + hours * HOUR),
         }
@@ -198,6 +125,9 @@ impl Run<'_> {
         for (arrival, decision) in arrivals.iter().zip(&effects.decisions) {
             let expected = self.model.decide(arrival);
             assert_eq!(decision.verdict, expected, "{arrival:?}");
+            if matches!(expected.outcome, Outcome::Allowed | Outcome::Overage) && !decision.redelivered {
+                self.decided.push((arrival.event.workspace.clone(), reversed(decision)));
+            }
             assert_eq!(decision.event, arrival.event);
             assert_eq!(decision.position, arrival.position);
         }
@@ -229,7 +159,11 @@ impl Run<'_> {
         }
     }
 
-    async fn compare_state(&self) {
+    async fn compare_state(&mut self) {
+        self.model.sweep(self.now);
+        for shard in 0..2 {
+            self.lua.sweep(shard, self.now).await.unwrap();
+        }
         for n in 0..3 {
             let id = workspace(n);
             let Some(expected) = self.model.workspace(&id) else {
@@ -246,14 +180,40 @@ impl Run<'_> {
     }
 }
 
+fn author() -> Author {
+    Author { actor: "test".to_owned(), ..Author::default() }
+}
+
+fn reversed(decision: &Decision) -> Reversed {
+    Reversed {
+        event_id: decision.event.id.to_string(),
+        source: decision.event.source.to_string(),
+        time: decision.event.time,
+        period: decision.period,
+        day: decision.day,
+        user: decision.event.user.clone(),
+        team: decision.verdict.team.clone(),
+        feature: decision.event.feature.clone(),
+        drawn: decision.verdict.drawn,
+    }
+}
+
 type Comparable = (Vec<u64>, String, String, Vec<(PeriodName, Book)>);
 
 fn comparable(state: Workspace) -> Comparable {
     let numbers = vec![state.epoch, state.sequence, state.ledger_sequence];
     let users: Vec<_> = state.users.iter().filter(|(_, user)| **user != Default::default()).collect();
     let settings = format!(
-        "{:?} {:?} {:?} {users:?} {:?} {:?}",
-        state.monthly_credits, state.enforcement, state.default_user_limit, state.teams, state.features
+        "{:?} {:?} {:?} {:?} {:?} {:?} {users:?} {:?} {:?} {:?}",
+        state.monthly_credits,
+        state.seats,
+        state.enforcement,
+        state.default_user_limit,
+        state.carry_over,
+        state.thresholds,
+        state.teams,
+        state.features,
+        state.holds
     );
     for book in state.books.values() {
         assert_eq!(book.conserved(), book.total, "credits are conserved");
@@ -281,6 +241,7 @@ fn the_lua_does_what_the_model_says() {
                     model: Model::new(DEDUPE.window_seconds),
                     now,
                     delivered: Vec::new(),
+                    decided: Vec::new(),
                 };
                 for op in &ops {
                     run.step(op).await;

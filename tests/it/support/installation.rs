@@ -38,10 +38,12 @@ impl Installation {
         let folder = std::env::temp_dir().join(&name);
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("tollgate.toml");
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // Both are held until both are known, so that they differ.
+        let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [api, ops] = ports.map(|port| port.local_addr().unwrap());
         let text = format!(
             "kafka.group = \"{name}\"\nredis.name = \"{name}\"\nclickhouse.database = \"{name}\"\n\
-             ops.listen = \"127.0.0.1:{port}\"\n\
+             http.listen = \"{api}\"\nops.listen = \"{ops}\"\n\
              [kafka.topics]\nevents = \"{name}-events\"\ndecisions = \"{name}-decisions\"\n\
              dead_letters = \"{name}-dead-letters\"\nledger = \"{name}-ledger\"\nalerts = \"{name}-alerts\"\n{more}\n"
         );

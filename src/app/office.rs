@@ -1,0 +1,241 @@
+//! The office over the real stores: what an administrator or a client asks, from Redis to Kafka. The
+//! tables follow by themselves.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant as Clock};
+
+use futures::future::{BoxFuture, FutureExt};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Stores;
+use crate::clickhouse::Store;
+use crate::domain::WorkspaceId;
+use crate::domain::change::{Author, Change, Changed, Refusal};
+use crate::domain::hold::{CheckAnswer, Hold, HoldAnswer, HoldRequest, HoldState, Wish};
+use crate::domain::ledger::Effects;
+use crate::domain::model::{denial, judge};
+use crate::domain::period::PeriodName;
+use crate::domain::ports::{Fault, Office, Outbox, Trouble, View};
+use crate::kafka::Producer;
+use crate::metrics;
+use crate::pipeline::decide::now;
+use crate::pipeline::relay::{Relay, RelayError};
+use crate::redis::{RedisError, RedisLedger};
+
+/// How often holds that nobody touches are looked at.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The office of one process.
+pub struct Desk {
+    ledger: Arc<RedisLedger>,
+    relay: Arc<Relay<RedisLedger, Store, Producer>>,
+    told: mpsc::Sender<Effects>,
+}
+
+impl Desk {
+    /// An office; whoever reads `told` writes the balances into the tables.
+    pub fn new(
+        stores: &Stores,
+        relay: Arc<Relay<RedisLedger, Store, Producer>>,
+        told: mpsc::Sender<Effects>,
+    ) -> Self {
+        Self { ledger: Arc::clone(&stores.ledger), relay, told }
+    }
+
+    /// Hands on what changed. The reader is slow only while ClickHouse is: then whoever changes waits.
+    async fn tell(&self, effects: Effects) {
+        let expired = effects.holds_expired as u64;
+        if expired > 0 {
+            count_holds("expired", expired);
+        }
+        if effects != Effects::default() {
+            // Without a reader the process is stopping, and the next touch of the accounts tells them.
+            let _ = self.told.send(effects).await;
+        }
+    }
+
+    /// Ends expired holds that nobody touches, until the process stops.
+    pub async fn sweep_all(&self, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            for shard in 0..self.ledger.shards() {
+                match self.ledger.sweep(shard, now()).await {
+                    Ok(effects) => self.tell(effects).await,
+                    Err(fault) => {
+                        tracing::debug!(%fault, shard, "cannot look for expired holds now");
+                        break;
+                    }
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(SWEEP_INTERVAL) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    /// Kafka has what the shard's outbox held. Errors: it has not, but it will: the service goes on trying.
+    async fn relayed(&self, shard: u16) -> Result<(), Trouble> {
+        self.relay.relay_now(shard).await.map_err(|fault: RelayError| {
+            tracing::warn!(%fault, "what was changed is not in Kafka yet");
+            Trouble::Away(format!(
+                "the change is made, but its entry is not in the ledger topic yet: {fault}. \
+                 The same request with the same Idempotency-Key tells when it is"
+            ))
+        })
+    }
+
+    async fn make_change(
+        &self,
+        workspace: &WorkspaceId,
+        change: &Change,
+        author: &Author,
+    ) -> Result<Result<Changed, Refusal>, Trouble> {
+        // 1. Redis: check, apply, append to the outbox, all or nothing.
+        let changed = match self.ledger.change(workspace, change, author, now()).await.map_err(trouble)? {
+            Ok(changed) => changed,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        // 2. Kafka has the entry before anybody is told that it is done.
+        self.relayed(changed.shard).await?;
+        // 3. The tables follow.
+        let mut told = changed.before.clone();
+        told.extend(changed.effects.clone());
+        self.tell(told).await;
+        Ok(Ok(changed))
+    }
+
+    async fn ask_hold(
+        &self,
+        workspace: &WorkspaceId,
+        request: &HoldRequest,
+        author: &Author,
+    ) -> Result<Result<HoldAnswer, Refusal>, Trouble> {
+        let held = match self.ledger.hold(workspace, request, author, now()).await.map_err(trouble)? {
+            Ok(held) => held,
+            Err(refusal) => {
+                if matches!(refusal, Refusal::Denied(_)) {
+                    count_holds("denied", 1);
+                }
+                return Ok(Err(refusal));
+            }
+        };
+        if held.answer.hold.state == HoldState::Settling {
+            self.relayed(self.ledger.shard_of(workspace)).await?;
+        }
+        count_holds(outcome(request), 1);
+        self.tell(held.effects).await;
+        Ok(Ok(held.answer))
+    }
+
+    async fn answer_check(&self, workspace: &WorkspaceId, wish: &Wish) -> Result<CheckAnswer, Trouble> {
+        let (started, now) = (Clock::now(), now());
+        let answer = match self.ledger.check(workspace, wish, now).await.map_err(trouble)? {
+            Some((answer, effects)) => {
+                self.tell(effects).await;
+                answer
+            }
+            None => {
+                let view = self.ledger.view(workspace, None, now).await.map_err(trouble)?;
+                let view = view.ok_or_else(|| Trouble::Broken(format!("workspace {workspace} has gone")))?;
+                let (allowed, failing) = judge(&view.state, &view.period, wish);
+                let denial = failing.map(|failing| denial(workspace, wish, failing, &view.period));
+                CheckAnswer { allowed, denial, period: view.period, at: now }
+            }
+        };
+        ::metrics::histogram!(metrics::CHECK).record(started.elapsed().as_secs_f64());
+        Ok(answer)
+    }
+
+    async fn look(
+        &self,
+        workspace: &WorkspaceId,
+        period: Option<PeriodName>,
+    ) -> Result<Option<Arc<View>>, Trouble> {
+        let now = now();
+        let swept = self.ledger.sweep(self.ledger.shard_of(workspace), now).await.map_err(trouble)?;
+        self.tell(swept).await;
+        Ok(self.ledger.view(workspace, period, now).await.map_err(trouble)?.map(Arc::new))
+    }
+}
+
+fn outcome(request: &HoldRequest) -> &'static str {
+    match request {
+        HoldRequest::Make { .. } => "made",
+        HoldRequest::Settle { .. } => "settled",
+        HoldRequest::Void { .. } => "voided",
+    }
+}
+
+fn count_holds(outcome: &'static str, count: u64) {
+    ::metrics::counter!(metrics::HOLDS, "outcome" => outcome).increment(count);
+}
+
+/// Logged here, where it is handled; the caller is told in one sentence.
+fn trouble(fault: RedisError) -> Trouble {
+    if fault.is_transient() {
+        tracing::warn!(%fault, "a request found no answer");
+        Trouble::Away(fault.to_string())
+    } else {
+        tracing::error!(%fault, "a request found no answer");
+        Trouble::Broken(fault.to_string())
+    }
+}
+
+impl Office for Desk {
+    fn change<'a>(
+        &'a self,
+        workspace: &'a WorkspaceId,
+        change: &'a Change,
+        author: &'a Author,
+    ) -> BoxFuture<'a, Result<Result<Changed, Refusal>, Trouble>> {
+        self.make_change(workspace, change, author).boxed()
+    }
+
+    fn refuse<'a>(
+        &'a self,
+        workspace: &'a WorkspaceId,
+        refusal: Refusal,
+        author: &'a Author,
+    ) -> BoxFuture<'a, Result<Result<Changed, Refusal>, Trouble>> {
+        async move { self.ledger.refuse(workspace, refusal, author).await.map_err(trouble) }.boxed()
+    }
+
+    fn hold<'a>(
+        &'a self,
+        workspace: &'a WorkspaceId,
+        request: &'a HoldRequest,
+        author: &'a Author,
+    ) -> BoxFuture<'a, Result<Result<HoldAnswer, Refusal>, Trouble>> {
+        self.ask_hold(workspace, request, author).boxed()
+    }
+
+    fn check<'a>(
+        &'a self,
+        workspace: &'a WorkspaceId,
+        wish: &'a Wish,
+    ) -> BoxFuture<'a, Result<CheckAnswer, Trouble>> {
+        self.answer_check(workspace, wish).boxed()
+    }
+
+    fn holds<'a>(&'a self, workspace: &'a WorkspaceId) -> BoxFuture<'a, Result<Vec<Hold>, Trouble>> {
+        async move {
+            let swept = self.ledger.sweep(self.ledger.shard_of(workspace), now()).await.map_err(trouble)?;
+            self.tell(swept).await;
+            self.ledger.holds(workspace).await.map_err(trouble)
+        }
+        .boxed()
+    }
+
+    fn view<'a>(
+        &'a self,
+        workspace: &'a WorkspaceId,
+        period: Option<PeriodName>,
+    ) -> BoxFuture<'a, Result<Option<Arc<View>>, Trouble>> {
+        self.look(workspace, period).boxed()
+    }
+
+    fn workspaces(&self) -> BoxFuture<'_, Result<Vec<WorkspaceId>, Trouble>> {
+        async move { self.ledger.workspaces().await.map_err(trouble) }.boxed()
+    }
+}

@@ -1,0 +1,266 @@
+//! Checks and holds: requests of one shard, as one call of `hold.lua`.
+
+use super::RedisError;
+use super::change::{ATTEMPTS, pack_author};
+use super::codec::{Malformed, Packer, Unpacker};
+use super::ledger::RedisLedger;
+use super::mend::Unready;
+use super::reply::read_rule;
+use super::request::Known;
+use super::told::{id, read_books, read_day, read_team};
+use crate::domain::change::{Author, Refusal};
+use crate::domain::decision::{Blocked, Reason};
+use crate::domain::hold::{CheckAnswer, Hold, HoldAnswer, HoldRequest, HoldState, Wish};
+use crate::domain::ledger::Effects;
+use crate::domain::model::denial;
+use crate::domain::period::{Instant, Period, PeriodName};
+use crate::domain::{Credits, FeatureId, HoldId, UserId, WorkspaceId};
+
+/// A hold request that was done, and what it touched.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The answer.
+    pub answer: HoldAnswer,
+    /// The accounts that it touched, as they stood after it.
+    pub effects: Effects,
+}
+
+type Rule = (Option<Reason>, Option<Blocked>);
+
+enum Answer {
+    Unready(Unready),
+    Refused { code: String, number: i64 },
+    Check { passes: bool, rule: Rule },
+    Denied { period: Period, rule: Rule },
+    Done { hold: Hold, period: Period, at: Instant, rule: Rule },
+}
+
+impl RedisLedger {
+    /// Makes, settles or voids a hold. The same again under the same idempotency key gives the first
+    /// answer. The inner error is a refusal: no credits were moved.
+    pub async fn hold(
+        &self,
+        workspace: &WorkspaceId,
+        request: &HoldRequest,
+        author: &Author,
+        now: Instant,
+    ) -> Result<Result<Held, Refusal>, RedisError> {
+        let wish = match request {
+            HoldRequest::Make { wish, .. } => Some(wish),
+            HoldRequest::Settle { .. } | HoldRequest::Void { .. } => None,
+        };
+        let mut effects = Effects::default();
+        let answer =
+            self.ask(workspace, author, now, &mut effects, |out| pack_request(out, request, now)).await?;
+        let told = |rule: Rule, period: &Period| {
+            rule.0.zip(rule.1).zip(wish).map(|(rule, wish)| denial(workspace, wish, rule, period))
+        };
+        Ok(match answer {
+            Answer::Refused { code, number } => Err(refusal(&code, number)?),
+            Answer::Denied { period, rule } => match told(rule, &period) {
+                Some(denial) => Err(Refusal::Denied(Box::new(denial))),
+                None => return Err(Malformed("denied for no reason".to_owned()).into()),
+            },
+            Answer::Done { hold, period, at, rule } => {
+                let bends = told(rule, &period);
+                Ok(Held { answer: HoldAnswer { hold, bends, period, at }, effects })
+            }
+            Answer::Check { .. } | Answer::Unready(_) => {
+                return Err(Malformed("not the answer to a hold".to_owned()).into());
+            }
+        })
+    }
+
+    /// Whether a wish would pass now. None when the period was not opened yet: then the books say
+    /// nothing, and [`crate::domain::model::judge`] answers from the workspace as it would be opened.
+    pub async fn check(
+        &self,
+        workspace: &WorkspaceId,
+        wish: &Wish,
+        now: Instant,
+    ) -> Result<Option<(CheckAnswer, Effects)>, RedisError> {
+        let mut effects = Effects::default();
+        let author = Author::default();
+        let answer = self.ask(workspace, &author, now, &mut effects, |out| {
+            out.array(3).text(wish.user.as_str()).text(wish.feature.as_str()).int(wish.credits.micro());
+            "check"
+        });
+        match answer.await? {
+            Answer::Check { passes, rule } => {
+                let period = self.known(workspace).await.calendar.period_of(now);
+                let denial = rule.0.zip(rule.1).map(|rule| denial(workspace, wish, rule, &period));
+                Ok(Some((CheckAnswer { allowed: passes, denial, period, at: now }, effects)))
+            }
+            Answer::Unready(_) => Ok(None),
+            _ => Err(Malformed("not the answer to a check".to_owned()).into()),
+        }
+    }
+
+    /// Sends one request until nothing stands in its way. A check opens no period: it is answered as unready.
+    async fn ask(
+        &self,
+        workspace: &WorkspaceId,
+        author: &Author,
+        now: Instant,
+        effects: &mut Effects,
+        arguments: impl Fn(&mut Packer) -> &'static str,
+    ) -> Result<Answer, RedisError> {
+        let heads = self.keys.heads(self.keys.shard_of(workspace));
+        let mut known = self.known(workspace).await;
+        for _ in 0..ATTEMPTS {
+            let period = known.calendar.period_of(now);
+            let mut packed = Packer::default();
+            let kind = arguments(&mut packed);
+            let request =
+                pack(workspace, &known, &period, author, now, (kind, packed, self.dedupe.taken_seconds()));
+            let bytes = self.office.run(&self.hold, &heads, &request).await?;
+            match read(&bytes, now, effects)? {
+                Answer::Unready(unopened @ Unready::Unopened(_)) if kind == "check" => {
+                    self.learned(workspace, known).await;
+                    return Ok(Answer::Unready(unopened));
+                }
+                Answer::Unready(unready) => {
+                    self.mend(workspace, &mut known, unready, period, (now, effects)).await?;
+                }
+                answer => {
+                    self.learned(workspace, known).await;
+                    return Ok(answer);
+                }
+            }
+        }
+        Err(RedisError::Contended(workspace.to_string()))
+    }
+}
+
+fn pack_request(out: &mut Packer, request: &HoldRequest, now: Instant) -> &'static str {
+    match request {
+        HoldRequest::Make { hold, wish, ttl_seconds } => {
+            out.array(5).text(wish.user.as_str()).text(wish.feature.as_str()).int(wish.credits.micro());
+            out.text(hold.as_str()).int(now.millis() + i64::from(*ttl_seconds) * 1000);
+            "make"
+        }
+        HoldRequest::Settle { hold, credits } => {
+            out.array(2).text(hold.as_str()).int(credits.micro());
+            "settle"
+        }
+        HoldRequest::Void { hold } => {
+            out.array(1).text(hold.as_str());
+            "void"
+        }
+    }
+}
+
+fn pack(
+    workspace: &WorkspaceId,
+    known: &Known,
+    period: &Period,
+    author: &Author,
+    now: Instant,
+    (kind, arguments, taken_seconds): (&str, Packer, i64),
+) -> Vec<u8> {
+    let mut out = Packer::default();
+    out.array(3).int(now.millis()).int(taken_seconds).array(1);
+    out.array(8).text(kind).text(workspace.as_str()).int(known.calendar.version() as i64);
+    out.int(known.epoch as i64).int(known.version as i64);
+    let (first, last) = known.calendar.days_of(period);
+    out.array(6).text(&period.name.to_string()).int(period.start.millis()).int(period.end.millis());
+    out.int(i64::from(period.planned)).int(i64::from(first.number())).int(i64::from(last.number()));
+    pack_author(&mut out, author);
+    out.append(arguments);
+    out.into_bytes()
+}
+
+fn read(bytes: &[u8], now: Instant, effects: &mut Effects) -> Result<Answer, Malformed> {
+    let mut input = Unpacker::new(bytes);
+    input.array()?;
+    let word = input.text()?;
+    if let Some(unready) = Unready::read(word, &mut input)? {
+        return Ok(Answer::Unready(unready));
+    }
+    input.array()?; // one request, one answer
+    let answer = read_answer(&mut input)?;
+    if !matches!(answer, Answer::Unready(_)) {
+        read_books(&mut input, now, effects)?;
+    }
+    Ok(answer)
+}
+
+fn read_answer(input: &mut Unpacker<'_>) -> Result<Answer, Malformed> {
+    let parts = input.array()?;
+    let word = input.text()?;
+    if let Some(unready) = Unready::read(word, input)? {
+        return Ok(Answer::Unready(unready));
+    }
+    match (word, parts) {
+        ("refused", 3) => Ok(Answer::Refused { code: input.text()?.to_owned(), number: input.int()? }),
+        // A conflict of idempotency keys is worded as in change.lua.
+        ("refused", 5) => {
+            let (code, _account) = (input.text()?.to_owned(), input.text()?);
+            let [number, _] = input.ints()?;
+            Ok(Answer::Refused { code, number })
+        }
+        ("check", 3) => Ok(Answer::Check { passes: input.int()? == 1, rule: rule(input)? }),
+        ("denied", 3) => {
+            input.array()?;
+            let period = read_period(input)?;
+            Ok(Answer::Denied { period, rule: rule(input)? })
+        }
+        ("ok", 5) => {
+            let name = id(HoldId::parse(input.text()?))?;
+            let (hold, period) = read_hold(name, input)?;
+            let at = Instant::from_millis(input.int()?);
+            Ok(Answer::Done { hold, period, at, rule: rule(input)? })
+        }
+        (word, parts) => Err(Malformed(format!("{word:?} with {parts} parts"))),
+    }
+}
+
+fn rule(input: &mut Unpacker<'_>) -> Result<Rule, Malformed> {
+    if input.array()? == 0 { Ok((None, None)) } else { read_rule(input.ints()?) }
+}
+
+fn read_period(input: &mut Unpacker<'_>) -> Result<Period, Malformed> {
+    let name: PeriodName = read_day(input.text()?)?;
+    let [start, end] = input.ints()?.map(Instant::from_millis);
+    Ok(Period { name, start, end, planned: true })
+}
+
+/// The record of a hold as `holds.lua` keeps it.
+pub(super) fn read_hold(name: HoldId, input: &mut Unpacker<'_>) -> Result<(Hold, Period), Malformed> {
+    input.array()?;
+    let user = id(UserId::parse(input.text()?))?;
+    let feature = id(FeatureId::parse(input.text()?))?;
+    let (team, period) = (read_team(input)?, read_day(input.text()?)?);
+    let [credits, from_user, from_team, from_pool] = input.ints()?.map(Credits::from_micro);
+    let [made_at, expires_at] = input.ints()?.map(Instant::from_millis);
+    let [state, settled, end, _first_day, _last_day, start] = input.ints()?;
+    let state = usize::try_from(state).ok().and_then(|at| HoldState::ALL.get(at).copied());
+    let state = state.ok_or_else(|| Malformed("a hold in no known state".to_owned()))?;
+    let (start, end) = (Instant::from_millis(start), Instant::from_millis(end));
+    let hold = Hold {
+        id: name,
+        user,
+        feature,
+        team,
+        period,
+        credits,
+        held: [from_user, from_team, from_pool],
+        made_at,
+        expires_at,
+        state,
+        settled: (settled >= 0).then(|| Credits::from_micro(settled)),
+    };
+    Ok((hold, Period { name: period, start, end, planned: true }))
+}
+
+fn refusal(code: &str, number: i64) -> Result<Refusal, Malformed> {
+    Ok(match code {
+        "unknown_hold" => Refusal::UnknownHold,
+        "hold_exists" => Refusal::HoldExists,
+        "hold_settled" => Refusal::HoldSettled(Credits::from_micro(number)),
+        "hold_voided" => Refusal::HoldVoided,
+        "hold_expired" => Refusal::HoldExpired(Instant::from_millis(number)),
+        "idempotency_conflict" => Refusal::IdempotencyConflict,
+        other => return Err(Malformed(format!("refusal {other:?}"))),
+    })
+}

@@ -1,0 +1,4 @@
+//! The public API of the running service: what users asked for, and what must hold however they ask.
+
+mod crowd;
+mod story;
