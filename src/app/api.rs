@@ -24,7 +24,8 @@ pub fn api(settings: &Settings, stores: &Stores, office: Arc<dyn Office>) -> any
     let auth = Auth::new(&settings.auth).map_err(|faults| anyhow::anyhow!(faults.join("\n")))?;
     let intake = Arc::new(Topic::new(stores, &settings.kafka.topics.events));
     let rules = settings.decode_rules()?;
-    Ok(Arc::new(Api { office, intake, rules, auth, settings: settings.http.clone() }))
+    let reports = Arc::clone(&stores.tables);
+    Ok(Arc::new(Api { office, reports, intake, rules, auth, settings: settings.http.clone() }))
 }
 
 /// Opens the API's port. Errors: a sentence, when it is taken, or when an open API could be reached

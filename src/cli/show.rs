@@ -49,7 +49,7 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> Table {
 }
 
 fn users(view: &View) -> Vec<UserLine> {
-    Roster::default().page(view, usize::MAX).lines
+    Roster::default().lines(view, usize::MAX)
 }
 
 fn or_dash(text: Option<impl ToString>) -> String {

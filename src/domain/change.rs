@@ -12,7 +12,7 @@ use super::period::{Day, Instant, Period, PeriodName};
 pub use super::refusal::{Denial, Refusal};
 
 /// What happens to an event that breaks a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Enforcement {
     /// It is denied.
@@ -23,7 +23,7 @@ pub enum Enforcement {
 }
 
 /// What of a period's pool moves into the next one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CarryOver {
     /// Nothing.

@@ -34,7 +34,7 @@ impl Outcome {
 }
 
 /// The first rule that an event failed, in the order in which rules are asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The workspace has no plan at the event's time.
@@ -86,7 +86,7 @@ impl Reason {
 }
 
 /// Where in the workspace a rule stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// The tenant as a whole.
@@ -113,7 +113,7 @@ pub struct Blocked {
 }
 
 /// From where an event's credits came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
 pub struct Drawn {
     /// From `user:<id>`.
     pub user: Credits,

@@ -45,7 +45,7 @@ pub enum HoldRequest {
 }
 
 /// Where a hold is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldState {
     /// Its credits are set aside until it expires.

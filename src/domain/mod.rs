@@ -1,9 +1,9 @@
 //! The credit model, pure: no runtime, no clock, no I/O, no log. In reading order: what identifies
 //! things ([`ids`]), what is counted ([`credits`]), when ([`period`], [`calendar`]), what is published
 //! ([`event`], [`rates`]), what is answered ([`decision`]), what administrators change ([`change`]) and
-//! clients set aside ([`hold`]), or why not ([`refusal`]), what comes of it ([`ledger`], [`alert`]), what
-//! people see ([`standing`]), the whole rule in plain Rust ([`model`]), which the Lua is compared with,
-//! what the tables tell ([`reports`]), and what use will come to ([`forecast`], [`outlook`]).
+//! clients set aside ([`hold`]), or why not ([`refusal`]), what comes of it ([`ledger`], [`alert`]), the
+//! whole rule in plain Rust ([`model`]), which the Lua is compared with, what people see of it
+//! ([`standing`]), what the tables tell ([`reports`]), and what use will come to ([`forecast`], [`outlook`]).
 
 pub mod alert;
 pub mod book;
@@ -24,6 +24,7 @@ pub mod rates;
 pub mod record;
 pub mod refusal;
 pub mod reports;
+mod schema;
 pub mod standing;
 
 pub use credits::Credits;

@@ -14,6 +14,7 @@ mod tests;
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::book::{AccountState, Book, Workspace};
 use super::credits::Credits;
@@ -23,12 +24,12 @@ use super::ports::View;
 
 pub use check::check;
 pub use feature::{FeatureLine, feature, features};
-pub use roster::{Page, Place, Roster, Sort};
+pub use roster::{Place, Roster, Sort};
 pub use team::{TeamLine, members, team, teams};
 pub use user::{Allocation, LimitSource, UserLine, user};
 
 /// The sums of one account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct Sums {
     /// Everything that ever came in, gross.
     pub credited: Credits,
@@ -57,7 +58,7 @@ impl From<&Balance> for Sums {
 }
 
 /// A workspace in one period.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Summary {
     /// Everything that entered.
     pub total: Credits,

@@ -5,20 +5,33 @@
 //! which reads it by `ids`, `body`, `idempotency` and `page`, and answers JSON or a `problem`.
 //! A resource is a file with `routes()`, which declares each route before its handler (`route`).
 
+mod answer;
 pub mod auth;
 pub mod body;
+mod checks;
+mod credits;
+mod desk;
 mod events;
+mod features;
 mod front;
 mod guard;
+mod holds;
 pub mod idempotency;
 pub mod ids;
+mod limit;
 pub mod openapi;
 pub mod ops;
 pub mod page;
+mod plan;
 pub mod problem;
 mod rates;
+mod reversals;
 pub mod route;
+mod schema;
+mod teams;
+mod users;
 pub mod value;
+mod workspaces;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +48,7 @@ use self::problem::Problem;
 use self::route::{Access, Route, Routes, Spec};
 use crate::domain::event::DecodeRules;
 use crate::domain::ports::{Intake, Office};
+use crate::domain::reports::Reports;
 
 /// The section `[http]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -55,6 +69,8 @@ pub struct Settings {
 pub struct Api {
     /// Changes, holds, checks and balances.
     pub office: Arc<dyn Office>,
+    /// What was recorded.
+    pub reports: Arc<dyn Reports>,
     /// Where events go.
     pub intake: Arc<dyn Intake>,
     /// What events are judged by; holds the rate card.
@@ -67,7 +83,20 @@ pub struct Api {
 
 /// Every route, each declared with who may call it.
 fn routes() -> Vec<Route> {
-    let resources = [events::routes(), rates::routes(), document_routes()];
+    let resources = [
+        workspaces::routes(),
+        plan::routes(),
+        users::routes(),
+        teams::routes(),
+        features::routes(),
+        credits::routes(),
+        reversals::routes(),
+        checks::routes(),
+        holds::routes(),
+        events::routes(),
+        rates::routes(),
+        document_routes(),
+    ];
     resources.into_iter().flat_map(|resource| resource.list).collect()
 }
 

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 use tower::ServiceExt;
 
+use super::desk::tests::tables::FakeReports;
 use super::*;
 use crate::domain::WorkspaceId;
 use crate::domain::change::{Author, Change, Changed, Refusal};
@@ -96,7 +97,14 @@ pub fn rules() -> DecodeRules {
 pub fn api(office: impl Office) -> Api {
     let auth = Auth::new(&auth::Settings::default()).unwrap();
     let intake = Arc::new(events::tests::Memory::default());
-    Api { office: Arc::new(office), intake, rules: rules(), auth, settings: settings() }
+    Api {
+        office: Arc::new(office),
+        reports: Arc::new(FakeReports),
+        intake,
+        rules: rules(),
+        auth,
+        settings: settings(),
+    }
 }
 
 /// The body of an answer, as JSON.

@@ -1,13 +1,14 @@
 //! Features: what all users together spent on each, against its limit.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::union;
 use crate::domain::ports::View;
 use crate::domain::{Credits, FeatureId};
 
 /// A feature in one period, over all users.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FeatureLine {
     /// Which feature.
     pub feature: FeatureId,

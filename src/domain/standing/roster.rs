@@ -1,7 +1,7 @@
 //! Every user of a workspace, sorted, filtered and cut into pages. A page ends at a [`Place`], sort
 //! value and id, so that the next one starts right after it, whoever came or went in between.
 
-use std::fmt;
+use serde::{Deserialize, Serialize};
 
 use super::known_users;
 use super::user::{UserLine, may_still_spend, utilization};
@@ -35,17 +35,31 @@ impl Sort {
         ("user", Self::User),
     ];
 
-    /// The value that rises through the list.
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, sort)| *sort == self).map_or("", |(name, _)| name)
+    }
+
+    /// The place of a line in the list.
+    pub fn place(self, line: &UserLine) -> Place {
+        let value = match self {
+            Self::UsedFalling => -line.used.micro(),
+            Self::UsedRising => line.used.micro(),
+            Self::UtilizationFalling => falling(line.utilization),
+            Self::RemainingRising => line.remaining.micro(),
+            Self::User => 0,
+        };
+        Place { value, user: line.user.clone() }
+    }
+
+    /// The same value, without the line.
     fn value(self, state: &Workspace, book: &Book, id: &UserId) -> i64 {
         let user = book.users.get(id).copied().unwrap_or_default();
         let limit = || state.effective_limit(id, user.granted);
         match self {
             Self::UsedFalling => -user.spent.micro(),
             Self::UsedRising => user.spent.micro(),
-            // The bits of floats that are not negative rise as the floats do.
-            Self::UtilizationFalling => {
-                utilization(limit(), user.spent).map_or(i64::MAX, |share| -(share.to_bits() as i64))
-            }
+            Self::UtilizationFalling => falling(utilization(limit(), user.spent)),
             Self::RemainingRising => may_still_spend(state, book, id, &user, limit()).micro(),
             Self::User => 0,
         }
@@ -62,26 +76,10 @@ impl std::str::FromStr for Sort {
 }
 
 /// Where a page ends.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     value: i64,
     user: UserId,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.value, self.user)
-    }
-}
-
-impl std::str::FromStr for Place {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once(' ').and_then(|(value, user)| {
-            Some(Self { value: value.parse().ok()?, user: UserId::parse(user).ok()? })
-        });
-        parts.ok_or_else(|| format!("{text:?} is no place in a list of users"))
-    }
 }
 
 /// Which users, in which order, from where.
@@ -97,42 +95,36 @@ pub struct Roster {
     pub after: Option<Place>,
 }
 
-/// Some lines, and where the next page starts; none after the last.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Page {
-    /// The users.
-    pub lines: Vec<UserLine>,
-    /// The last of them, when more follow.
-    pub next: Option<Place>,
-}
-
 impl Roster {
-    /// One page of at most `limit` lines. Only these are worked out; of the others the sort value is.
-    pub fn page(&self, view: &View, limit: usize) -> Page {
+    /// The first so many lines. Only these are worked out; of the others the sort value is.
+    pub fn lines(&self, view: &View, lines_max: usize) -> Vec<UserLine> {
         let (state, book) = (&view.state, view.book());
+        let is_after = |value: i64, id: &UserId| {
+            self.after.as_ref().is_none_or(|place| (place.value, &place.user) < (value, id))
+        };
         let mut places: Vec<(i64, &UserId)> = known_users(view)
             .into_iter()
             .filter(|id| self.wants(state, id))
             .map(|id| (self.sort.value(state, &book, id), id))
-            .filter(|(value, id)| {
-                self.after.as_ref().is_none_or(|place| (place.value, &place.user) < (*value, id))
-            })
+            .filter(|(value, id)| is_after(*value, id))
             .collect();
-        let more = places.len() > limit;
-        if more {
-            places.select_nth_unstable(limit);
-            places.truncate(limit);
+        if places.len() > lines_max {
+            places.select_nth_unstable(lines_max);
+            places.truncate(lines_max);
         }
         places.sort_unstable();
-        let last = places.last().filter(|_| more);
-        let next = last.map(|(value, user)| Place { value: *value, user: (*user).clone() });
-        Page { lines: places.iter().map(|(_, id)| UserLine::of(state, &book, id)).collect(), next }
+        places.into_iter().map(|(_, id)| UserLine::of(state, &book, id)).collect()
     }
 
     fn wants(&self, state: &Workspace, id: &UserId) -> bool {
         let in_team = self.team.as_ref().is_none_or(|team| state.team_of(id) == Some(team));
         in_team && self.contains.as_ref().is_none_or(|part| contains(id.as_str(), part))
     }
+}
+
+/// The bits of floats that are not negative rise as the floats do; none comes last.
+fn falling(share: Option<f64>) -> i64 {
+    share.map_or(i64::MAX, |share| -(share.to_bits() as i64))
 }
 
 /// Ids are ASCII, so bytes are characters.

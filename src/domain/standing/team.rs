@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Sums, union};
 use crate::domain::book::Workspace;
@@ -10,7 +11,7 @@ use crate::domain::ports::View;
 use crate::domain::{Credits, TeamId, UserId};
 
 /// A team in one period.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TeamLine {
     /// Which team.
     pub team: TeamId,

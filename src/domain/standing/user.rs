@@ -1,6 +1,7 @@
 //! One user: the limit and where it comes from, what was spent, and what may still be.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Sums;
 use crate::domain::book::{Book, UserState, Workspace};
@@ -8,7 +9,7 @@ use crate::domain::ports::View;
 use crate::domain::{Credits, TeamId, UserId};
 
 /// Which setting a user's limit comes from; the most specific wins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitSource {
     /// Their own, also when it says that there is none.
@@ -38,7 +39,7 @@ impl LimitSource {
 }
 
 /// A user's own account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Allocation {
     /// Its sums.
     #[serde(flatten)]
@@ -48,7 +49,7 @@ pub struct Allocation {
 }
 
 /// A user in one period.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct UserLine {
     /// Who.
     pub user: UserId,
