@@ -119,6 +119,7 @@ impl UsersQuery {
 
 /// A user as the API shows them.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = User)]
 struct UserAnswer {
     /// Limit, account and sums.
     #[serde(flatten)]
