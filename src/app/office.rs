@@ -189,6 +189,15 @@ impl Office for Desk {
         self.make_change(workspace, change, author).boxed()
     }
 
+    fn refuse<'a>(
+        &'a self,
+        workspace: &'a WorkspaceId,
+        refusal: Refusal,
+        author: &'a Author,
+    ) -> BoxFuture<'a, Result<Result<Changed, Refusal>, Trouble>> {
+        async move { self.ledger.refuse(workspace, refusal, author).await.map_err(trouble) }.boxed()
+    }
+
     fn hold<'a>(
         &'a self,
         workspace: &'a WorkspaceId,

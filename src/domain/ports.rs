@@ -103,6 +103,15 @@ pub trait Office: Send + Sync + 'static {
         author: &'a Author,
     ) -> BoxFuture<'a, Result<Result<Changed, Refusal>, Trouble>>;
 
+    /// Keeps a refusal that was found outside of the ledger under the author's idempotency key, and
+    /// answers it; or what was answered under that key before.
+    fn refuse<'a>(
+        &'a self,
+        workspace: &'a WorkspaceId,
+        refusal: Refusal,
+        author: &'a Author,
+    ) -> BoxFuture<'a, Result<Result<Changed, Refusal>, Trouble>>;
+
     /// Makes, settles or voids a hold. A settle has been published when this answers.
     fn hold<'a>(
         &'a self,

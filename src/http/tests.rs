@@ -33,6 +33,15 @@ impl Office for Closed {
         away()
     }
 
+    fn refuse<'a>(
+        &'a self,
+        _: &'a WorkspaceId,
+        _: Refusal,
+        _: &'a Author,
+    ) -> BoxFuture<'a, Result<Result<Changed, Refusal>, Trouble>> {
+        away()
+    }
+
     fn hold<'a>(
         &'a self,
         _: &'a WorkspaceId,

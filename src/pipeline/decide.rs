@@ -9,6 +9,7 @@ use super::{Pipeline, Stopped, decode};
 use crate::domain::decision::{Decision, Outcome};
 use crate::domain::event::Arrival;
 use crate::domain::ledger::Effects;
+use crate::domain::model::SETTLES;
 use crate::domain::period::Instant;
 use crate::domain::ports::{Ledger, Warehouse};
 use crate::domain::record::DeadLetter;
@@ -39,6 +40,7 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
             // 2. Decide. Redis away: retried here, the consumer pauses behind us, nothing is committed.
             let (effects, attempts) = self.decide_batch(&arrivals).await?;
             count(&effects.decisions, attempts, &mut counted);
+            count_expired(effects.holds_expired);
             // 3. Hand on. The ticket goes along, and is finished last.
             if decided.send(Decided { ticket, effects, dead_letters }).await.is_err() {
                 break; // a later stage has stopped and says why
@@ -75,6 +77,12 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     }
 }
 
+fn count_expired(count: usize) {
+    if count > 0 {
+        ::metrics::counter!(metrics::HOLDS, "outcome" => "expired").increment(count as u64);
+    }
+}
+
 /// The wall clock; the domain never asks for it.
 pub fn now() -> Instant {
     Instant::from_timestamp(jiff::Timestamp::now())
@@ -92,6 +100,11 @@ fn count(decisions: &[Decision], attempts: usize, counted: &mut decode::Seen) {
         }
         let outcome = decision.verdict.outcome;
         outcomes.iter_mut().filter(|(word, _)| *word == outcome).for_each(|(_, count)| *count += 1);
+        let settles =
+            decision.event.hold.is_some() && !decision.hold_ignored && outcome != Outcome::Duplicate;
+        if settles && decision.event.source != SETTLES {
+            ::metrics::counter!(metrics::HOLDS, "outcome" => "settled").increment(1);
+        }
         if let (Outcome::Denied, Some(reason)) = (outcome, decision.verdict.reason) {
             ::metrics::counter!(metrics::DENIED, "reason" => reason.as_str()).increment(1);
         }

@@ -64,6 +64,29 @@ impl RedisLedger {
     }
 }
 
+impl RedisLedger {
+    /// Keeps a refusal that was found outside of the ledger, and answers it; or what was answered under
+    /// the same idempotency key before.
+    pub async fn refuse(
+        &self,
+        workspace: &WorkspaceId,
+        refusal: Refusal,
+        author: &Author,
+    ) -> Result<Result<Changed, Refusal>, RedisError> {
+        let shard = self.keys.shard_of(workspace);
+        let mut out = Packer::default();
+        out.array(3).text(workspace.as_str());
+        pack_author(&mut out, author);
+        out.text(refusal.code());
+        let bytes = self.office.run(&self.keep, &self.keys.heads(shard), &out.into_bytes()).await?;
+        match read(&bytes, shard)? {
+            Answer::Refused(kept) => Ok(Err(kept)),
+            Answer::Done(changed) => Ok(Ok(changed)),
+            Answer::Unready(_) => Ok(Err(refusal)),
+        }
+    }
+}
+
 fn refused_at_sight(change: &Change) -> Option<Refusal> {
     let (Change::TopUp { credits } | Change::Transfer { credits, .. } | Change::Grant { credits, .. }) =
         change
@@ -229,6 +252,7 @@ fn read_refusal(input: &mut Unpacker<'_>) -> Result<Refusal, Malformed> {
         "same_account" => Ok(Refusal::SameAccount(account()?)),
         "no_plan" => Ok(Refusal::NoPlan),
         "too_many_credits" => Ok(Refusal::TooManyCredits),
+        "unknown_event" => Ok(Refusal::UnknownEvent),
         "already_reversed" => Ok(Refusal::AlreadyReversed),
         "nothing_to_reverse" => Ok(Refusal::NothingToReverse),
         "idempotency_conflict" => Ok(Refusal::IdempotencyConflict),

@@ -33,6 +33,7 @@ pub struct RedisLedger {
     pub(super) hold: Script,
     pub(super) open: Script,
     pub(super) sweep: Script,
+    pub(super) keep: Script,
     pub(super) published: Script,
     pub(super) release: Script,
     /// Tells this process from the others that relay.
@@ -65,6 +66,7 @@ impl RedisLedger {
             hold: script(&[&books, include_str!("scripts/hold.lua")]),
             open: script(&[&books, include_str!("scripts/open.lua")]),
             sweep: script(&[&books, include_str!("scripts/sweep.lua")]),
+            keep: script(&[&books, include_str!("scripts/keep.lua")]),
             published: script(&[include_str!("scripts/published.lua")]),
             release: Script::new(super::outbox::RELEASE),
             token: format!("{}-{:x}", std::process::id(), HashMap::<(), ()>::new().hasher().hash_one(0)),

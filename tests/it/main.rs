@@ -8,6 +8,7 @@
 )]
 
 mod alerts;
+mod api;
 mod clickhouse;
 mod dashboard;
 mod kafka;

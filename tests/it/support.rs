@@ -1,11 +1,13 @@
 //! What tests make for themselves on the real servers.
 
+mod api;
 mod database;
 mod installation;
 mod kafka;
 mod ledger;
 mod topics;
 
+pub use api::{Answer, Api};
 pub use database::{TestDatabase, database, settings};
 pub use installation::{Installation, Service};
 pub use kafka::{client, eventually, kafka, read_to_end, remove};

@@ -78,7 +78,8 @@ struct Counts {
 
 async fn prepare(api: &Api) {
     api.write("PUT", "/v1/workspaces/busy/plan", json!({"monthly_credits": 6000})).await;
-    let users: Vec<Value> = (0..USERS).map(|n| json!({"user": user(n), "limit": LIMIT, "team": "t"})).collect();
+    let users: Vec<Value> =
+        (0..USERS).map(|n| json!({"user": user(n), "limit": LIMIT, "team": "t"})).collect();
     api.write("PATCH", "/v1/workspaces/busy/users", json!({"users": users})).await;
     let team = json!({"monthly_reserve": 500, "apply_now": true});
     api.write("PUT", "/v1/workspaces/busy/teams/t", team).await;
@@ -115,7 +116,16 @@ async fn client(api: Api, n: u64, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
         let who = rng.below(USERS);
         let key = format!("{n}-{turn}");
         match rng.below(6) {
-            0 => drop(call(&api, &counts, "check", &key, json!({"user": user(who), "feature": "ai_chat", "credits": 3})).await),
+            0 => drop(
+                call(
+                    &api,
+                    &counts,
+                    "check",
+                    &key,
+                    json!({"user": user(who), "feature": "ai_chat", "credits": 3}),
+                )
+                .await,
+            ),
             1 | 2 => hold_and_end(&api, &mut rng, &counts, &key, who).await,
             3 => drop(call(&api, &counts, "grants", &key, json!({"user": user(who), "credits": 0.25})).await),
             4 => drop(call(&api, &counts, "transfers", &key, transfer(&mut rng)).await),
@@ -123,7 +133,10 @@ async fn client(api: Api, n: u64, stop: Arc<AtomicBool>, counts: Arc<Counts>) {
                 let limited = STEADY + rng.below(USERS - STEADY);
                 let body = json!({"limit": rng.below(600)});
                 let path = format!("/v1/workspaces/busy/users/{}", user(limited));
-                tally(&counts, &api.send("PATCH", &path, &[("Idempotency-Key", &key)], Some(&body)).await.status);
+                tally(
+                    &counts,
+                    &api.send("PATCH", &path, &[("Idempotency-Key", &key)], Some(&body)).await.status,
+                );
             }
         }
     }
@@ -182,7 +195,8 @@ async fn watch(api: Api, stop: Arc<AtomicBool>) -> u64 {
     let mut looks = 0;
     while !stop.load(Ordering::Relaxed) {
         let whole = api.get("/v1/workspaces/busy").await;
-        let [total, used, held, remaining] = ["total", "used", "held", "remaining"].map(|f| credits(&whole[f]));
+        let [total, used, held, remaining] =
+            ["total", "used", "held", "remaining"].map(|f| credits(&whole[f]));
         assert_eq!(total, Credits::whole(6000), "{whole}");
         assert_eq!(total, used + held + remaining, "{whole}");
         let list = api.get("/v1/workspaces/busy/users?sort=user").await;
@@ -222,7 +236,11 @@ async fn settled_down(installation: &Installation, expected: u64) {
         if rows.trim() == expected.to_string() {
             return;
         }
-        assert!(Instant::now() < deadline, "{rows} of {expected} events are recorded; {}", installation.log());
+        assert!(
+            Instant::now() < deadline,
+            "{rows} of {expected} events are recorded; {}",
+            installation.log()
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
@@ -247,7 +265,14 @@ struct Sums {
 
 async fn compare(installation: &Installation, api: &Api) {
     let id = WorkspaceId::parse("busy").unwrap();
-    let period = installation.stores.ledger.view(&id, None, tollgate::pipeline::decide::now()).await.unwrap().unwrap().period;
+    let period = installation
+        .stores
+        .ledger
+        .view(&id, None, tollgate::pipeline::decide::now())
+        .await
+        .unwrap()
+        .unwrap()
+        .period;
     let book = installation.stores.ledger.book(&id, period.name).await.unwrap();
     assert_eq!(book.conserved(), book.total);
     assert_eq!(book.held, Credits::ZERO);
@@ -256,7 +281,8 @@ async fn compare(installation: &Installation, api: &Api) {
     fold_events(installation, &mut expected).await;
     assert_eq!(found(&book, &expected), expected);
     for n in 0..STEADY {
-        let (spent, granted) = (expected.spent[&user(n)], expected.granted.get(&user(n)).copied().unwrap_or(0));
+        let (spent, granted) =
+            (expected.spent[&user(n)], expected.granted.get(&user(n)).copied().unwrap_or(0));
         assert!(spent <= LIMIT * 1_000_000 + granted, "user {n} spent {spent}, was granted {granted}");
     }
     let denied = rows(installation, "SELECT toString(countIf(outcome = 'denied')) FROM usage_events").await;

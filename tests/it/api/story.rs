@@ -79,7 +79,8 @@ async fn per_user_limits(acme: &mut Workspace) {
         {"user": "user-1", "limit": 1000}, {"user": "user-2", "limit": 10_000}, {"user": "user-3", "limit": 2500},
     ]});
     acme.api.write("PATCH", "/v1/workspaces/acme/users", users).await;
-    let (one, four) = (acme.user("user-1").await, acme.api.send("GET", "/v1/workspaces/acme/users/user-4", &[], None));
+    let (one, four) =
+        (acme.user("user-1").await, acme.api.send("GET", "/v1/workspaces/acme/users/user-4", &[], None));
     assert_eq!((n(&one, "limit"), &one["limit_source"]), (1000.0, &json!("user")));
     assert_eq!(four.await.json["code"], "unknown_user", "a read creates nobody");
     acme.spend("user-4", "ai_field", 10.0).await;
@@ -96,10 +97,17 @@ async fn a_dashboard(acme: &mut Workspace) {
     assert_eq!((n(&whole, "used"), n(&whole, "remaining")), (1312.5, 348_687.5));
     assert_eq!(acme.ranking("-used").await[..3], ["user-2", "user-1", "user-4"]);
     assert_eq!(acme.ranking("used").await[..2], ["user-3", "user-4"], "the idle are listed too");
-    assert_eq!(acme.ranking("-utilization").await[0], "user-1", "300 of 1,000 is more than 1,002.5 of 10,000");
+    assert_eq!(
+        acme.ranking("-utilization").await[0],
+        "user-1",
+        "300 of 1,000 is more than 1,002.5 of 10,000"
+    );
 
     let month = "/v1/workspaces/acme/usage?group_by=user,month";
-    let usage = acme.api.until(month, "usage by user and month", |usage| usage["items"].as_array().unwrap().len() == 3).await;
+    let usage = acme
+        .api
+        .until(month, "usage by user and month", |usage| usage["items"].as_array().unwrap().len() == 3)
+        .await;
     let rows = usage["items"].as_array().unwrap();
     assert_eq!(rows[1]["user"], "user-2");
     assert_eq!((n(&rows[1], "credits"), n(&rows[1], "events")), (1002.5, 2.0));
@@ -133,8 +141,10 @@ async fn a_shared_pool(acme: &mut Workspace) {
         acme.api.refused("POST", "/v1/workspaces/acme/transfers", much, (409, "insufficient_credits")).await;
     assert_eq!(n(&problem, "remaining"), 1000.0, "at most what the source has left");
     let capped = json!({"from": "user:user-2", "to": "pool", "credits": 1});
-    let problem =
-        acme.api.refused("POST", "/v1/workspaces/acme/transfers", capped, (409, "insufficient_credits")).await;
+    let problem = acme
+        .api
+        .refused("POST", "/v1/workspaces/acme/transfers", capped, (409, "insufficient_credits"))
+        .await;
     assert!(problem["detail"].as_str().unwrap().contains("no credits of its own"), "{problem}");
 
     let team = json!({"monthly_reserve": 20_000, "apply_now": true});
@@ -169,7 +179,8 @@ async fn mid_cycle(acme: &mut Workspace) {
 
     let pool = n(&acme.whole().await, "pool_remaining");
     let much = json!({"user": "user-1", "credits": pool + 1.0});
-    let problem = acme.api.refused("POST", "/v1/workspaces/acme/grants", much, (409, "insufficient_credits")).await;
+    let problem =
+        acme.api.refused("POST", "/v1/workspaces/acme/grants", much, (409, "insufficient_credits")).await;
     assert_eq!(n(&problem, "remaining"), pool);
 
     acme.api.write("PATCH", "/v1/workspaces/acme/users/user-2", json!({"limit": 500})).await;
@@ -180,9 +191,10 @@ async fn mid_cycle(acme: &mut Workspace) {
     acme.spend("user-2", "ai_chat", 1.0).await;
     assert_eq!(acme.outcome("user-2").await["outcome"], "allowed", "raised, effective on the next event");
 
-    let ledger = acme.api.until("/v1/workspaces/acme/ledger?kind=grant", "the grant is in the ledger", |ledger| {
-        ledger["items"].as_array().unwrap().len() == 1
-    });
+    let ledger =
+        acme.api.until("/v1/workspaces/acme/ledger?kind=grant", "the grant is in the ledger", |ledger| {
+            ledger["items"].as_array().unwrap().len() == 1
+        });
     let entry = ledger.await["items"][0].clone();
     assert_eq!((&entry["actor"], &entry["reason"]), (&json!("local"), &json!("launch week")));
 }

@@ -16,7 +16,7 @@ const TABLES_DEADLINE: Duration = Duration::from_secs(30);
 /// A client with one key, or none.
 #[derive(Clone)]
 pub struct Api {
-    http: Http<HttpConnector, Full<hyper::body::Bytes>>,
+    http: Http<HttpConnector, Full<axum::body::Bytes>>,
     address: String,
     token: Option<String>,
 }
@@ -53,7 +53,7 @@ impl Api {
         body: Option<&Value>,
     ) -> Answer {
         let mut request =
-            hyper::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+            axum::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
@@ -82,7 +82,12 @@ impl Api {
     /// A write, which must succeed.
     pub async fn write(&self, method: &str, path: &str, body: Value) -> Value {
         let answer = self.send(method, path, &[], Some(&body)).await;
-        assert!((200..300).contains(&answer.status), "{method} {path} {body}: {} {}", answer.status, answer.text);
+        assert!(
+            (200..300).contains(&answer.status),
+            "{method} {path} {body}: {} {}",
+            answer.status,
+            answer.text
+        );
         answer.json
     }
 

@@ -111,6 +111,15 @@ impl Office for FakeOffice {
         ready(Ok(if conflict { Err(Refusal::IdempotencyConflict) } else { answer.clone() })).boxed()
     }
 
+    fn refuse<'a>(
+        &'a self,
+        _workspace: &'a WorkspaceId,
+        refusal: Refusal,
+        _author: &'a Author,
+    ) -> BoxFuture<'a, Result<Result<Changed, Refusal>, Trouble>> {
+        ready(Ok(Err(refusal))).boxed()
+    }
+
     fn hold<'a>(
         &'a self,
         workspace: &'a WorkspaceId,
