@@ -18,9 +18,9 @@ use super::limit::above_zero;
 use super::problem::Problem;
 use super::route::{Access, Routes, Scope, Spec, post};
 use super::value::{Amount, Reason, UserName};
+use crate::domain::WorkspaceId;
 use crate::domain::change::Change;
 use crate::domain::ledger::Account;
-use crate::domain::WorkspaceId;
 
 /// Credits into the pool.
 #[derive(Debug, Deserialize, ToSchema)]
