@@ -16,13 +16,9 @@ use crate::redis::RedisLedger;
 
 /// Prints the running period of a workspace.
 pub async fn workspace(ledger: &RedisLedger, id: &WorkspaceId, json: bool) -> anyhow::Result<()> {
-    let state = ledger.workspace(id, &[]).await?;
-    let mut state =
-        state.with_context(|| format!("workspace {id} was never seen: set a plan or publish an event"))?;
-    let as_of = now();
-    let period = state.calendar.period_of(as_of);
-    state.books.insert(period.name, ledger.book(id, period.name).await?);
-    let view = View { state, period, as_of };
+    let view = ledger.view(id, None, now()).await?;
+    let view =
+        view.with_context(|| format!("workspace {id} was never seen: set a plan or publish an event"))?;
     if json {
         println!("{}", serde_json::to_string_pretty(&whole(id, &view))?);
         return Ok(());

@@ -36,6 +36,7 @@ impl Outcome {
 /// The first rule that an event failed, in the order in which rules are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = DenialReason)]
 pub enum Reason {
     /// The workspace has no plan at the event's time.
     NoPlan,

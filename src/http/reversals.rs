@@ -50,7 +50,11 @@ async fn reverse(
 ) -> Answer<Written> {
     let author = write.author(&digest, value.reason);
     let source = value.source.unwrap_or_default();
-    let past = api.reports.event(&workspace, &source, &value.event_id).await?.ok_or(Refusal::UnknownEvent)?;
+    let Some(past) = api.reports.event(&workspace, &source, &value.event_id).await? else {
+        // Through the office, so that the answer is remembered under the key.
+        let answer = api.office.refuse(&workspace, Refusal::UnknownEvent, &author).await?;
+        return Err(answer.err().unwrap_or(Refusal::UnknownEvent).into());
+    };
     // Also what was reversed before goes to the office: it knows the first answer under the same key.
     api.answer(StatusCode::CREATED, &workspace, Change::Reversal(past.event), &author).await
 }

@@ -37,8 +37,10 @@ struct WorkspaceList {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 struct WorkspacesQuery {
     /// At most so many
+    #[param(inline, nullable = false)]
     limit: Option<Limit>,
     /// `next_cursor` of the page before
+    #[param(nullable = false)]
     cursor: Option<String>,
 }
 

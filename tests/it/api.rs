@@ -1,4 +1,5 @@
 //! The public API of the running service: what users asked for, and what must hold however they ask.
 
+mod again;
 mod crowd;
 mod story;

@@ -4,6 +4,7 @@ mod again;
 mod holds;
 mod memory;
 mod model;
+mod periods;
 
 use tollgate::domain::event::UsageEvent;
 use tollgate::domain::period::Instant;
