@@ -25,6 +25,7 @@ pub mod page;
 mod plan;
 pub mod problem;
 mod rates;
+mod reports;
 mod reversals;
 pub mod route;
 mod schema;
@@ -94,6 +95,7 @@ fn routes() -> Vec<Route> {
         checks::routes(),
         holds::routes(),
         events::routes(),
+        reports::routes(),
         rates::routes(),
         document_routes(),
     ];

@@ -9,7 +9,8 @@ use crate::domain::alert::Scope;
 use crate::domain::decision::Outcome;
 use crate::domain::ledger::Account;
 use crate::domain::reports::{
-    AlertPlace, AlertQuery, Dimension, EventPlace, EventQuery, LedgerPlace, LedgerQuery, UsagePlace, UsageQuery,
+    AlertPlace, AlertQuery, Dimension, EventPlace, EventQuery, LedgerPlace, LedgerQuery, UsagePlace,
+    UsageQuery,
 };
 use crate::domain::{FeatureId, UserId};
 use crate::http::page::{Limit, Wanted};
@@ -129,7 +130,11 @@ impl UsageAsked {
     /// How to answer: as `format` says, else as `Accept` prefers.
     pub fn format(&self, headers: &HeaderMap) -> Format {
         let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-        let csv = if wish(accept, "text/csv") > wish(accept, "application/json") { Format::Csv } else { Format::Json };
+        let csv = if wish(accept, "text/csv") > wish(accept, "application/json") {
+            Format::Csv
+        } else {
+            Format::Json
+        };
         self.format.unwrap_or(csv)
     }
 
@@ -144,7 +149,8 @@ fn wish(accept: &str, content_type: &str) -> u16 {
     let named = accept.split(',').map(|item| item.split(';').map(str::trim).collect::<Vec<_>>());
     let weight = |item: Vec<&str>| {
         let quality = item.iter().find_map(|part| part.strip_prefix("q="));
-        quality.map_or(1000, |quality| (quality.parse::<f32>().unwrap_or(0.0).clamp(0.0, 1.0) * 1000.0) as u16)
+        quality
+            .map_or(1000, |quality| (quality.parse::<f32>().unwrap_or(0.0).clamp(0.0, 1.0) * 1000.0) as u16)
     };
     named.filter(|item| item[0].eq_ignore_ascii_case(content_type)).map(weight).max().unwrap_or(0)
 }
@@ -165,7 +171,8 @@ impl EventsAsked {
     /// The question. Errors: an outcome without rows, a strange cursor.
     pub fn query(&self) -> Result<EventQuery, Problem> {
         let wanted = Wanted::<EventPlace>::read(self.limit, self.cursor.as_deref())?;
-        let outcomes = [Outcome::Allowed, Outcome::Overage, Outcome::Denied].map(|word| (word.as_str(), word));
+        let outcomes =
+            [Outcome::Allowed, Outcome::Overage, Outcome::Denied].map(|word| (word.as_str(), word));
         Ok(EventQuery {
             user: self.user.clone().map(|id| id.0),
             feature: self.feature.clone().map(|id| id.0),
