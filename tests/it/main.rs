@@ -10,6 +10,7 @@
 mod alerts;
 mod clickhouse;
 mod dashboard;
+mod http;
 mod kafka;
 mod ledger;
 mod load;
