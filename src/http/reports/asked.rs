@@ -3,7 +3,7 @@
 
 use axum::http::{HeaderMap, header};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::alert::Scope;
 use crate::domain::decision::Outcome;
@@ -12,13 +12,12 @@ use crate::domain::reports::{
     AlertPlace, AlertQuery, Dimension, EventPlace, EventQuery, LedgerPlace, LedgerQuery, UsagePlace,
     UsageQuery,
 };
-use crate::domain::{FeatureId, UserId};
 use crate::http::page::{Limit, Wanted};
 use crate::http::problem::Problem;
-use crate::http::value::{Date, Id, Moment};
+use crate::http::value::{Date, FeatureName, Moment, UserName};
 
 /// How usage is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// In pages.
@@ -31,23 +30,31 @@ pub enum Format {
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct UsageAsked {
     /// Some of user, feature, team, model, day and month, with commas between; none is one sum
+    #[param(inline, nullable = false)]
     group_by: Option<String>,
     /// From this day on, in the workspace's time zone
+    #[param(inline, nullable = false)]
     from: Option<Date>,
     /// Before this day
+    #[param(inline, nullable = false)]
     to: Option<Date>,
     /// In this period, by its start date
+    #[param(inline, nullable = false)]
     period: Option<Date>,
     /// Of this user
-    user: Option<Id<UserId>>,
+    #[param(inline, nullable = false)]
+    user: Option<UserName>,
     /// On this feature
-    feature: Option<Id<FeatureId>>,
+    #[param(inline, nullable = false)]
+    feature: Option<FeatureName>,
     /// `json` or `csv`; wins over `Accept`
-    #[param(value_type = Option<String>)]
+    #[param(inline, nullable = false)]
     format: Option<Format>,
     /// Rows of a page of JSON; of a CSV, which is whole without it, rows at most
+    #[param(inline, nullable = false)]
     limit: Option<Limit>,
     /// Behind this row
+    #[param(inline, nullable = false)]
     cursor: Option<String>,
 }
 
@@ -55,18 +62,25 @@ pub struct UsageAsked {
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct EventsAsked {
     /// Of this user
-    user: Option<Id<UserId>>,
+    #[param(inline, nullable = false)]
+    user: Option<UserName>,
     /// On this feature
-    feature: Option<Id<FeatureId>>,
+    #[param(inline, nullable = false)]
+    feature: Option<FeatureName>,
     /// `allowed`, `overage` or `denied`
+    #[param(inline, nullable = false)]
     outcome: Option<String>,
     /// From this time on, RFC 3339
+    #[param(inline, nullable = false)]
     from: Option<Moment>,
     /// Before this time
+    #[param(inline, nullable = false)]
     to: Option<Moment>,
     /// Events of a page
+    #[param(inline, nullable = false)]
     limit: Option<Limit>,
     /// Behind this event
+    #[param(inline, nullable = false)]
     cursor: Option<String>,
 }
 
@@ -74,18 +88,25 @@ pub struct EventsAsked {
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct LedgerAsked {
     /// Made by this actor
+    #[param(inline, nullable = false)]
     actor: Option<String>,
     /// Of this kind
+    #[param(inline, nullable = false)]
     kind: Option<String>,
     /// With a posting on this account: `pool`, `team:<id>` or `user:<id>`
+    #[param(inline, nullable = false)]
     account: Option<String>,
     /// Made from this time on, RFC 3339
+    #[param(inline, nullable = false)]
     from: Option<Moment>,
     /// Made before this time
+    #[param(inline, nullable = false)]
     to: Option<Moment>,
     /// Entries of a page
+    #[param(inline, nullable = false)]
     limit: Option<Limit>,
     /// Behind this entry
+    #[param(inline, nullable = false)]
     cursor: Option<String>,
 }
 
@@ -93,12 +114,16 @@ pub struct LedgerAsked {
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct AlertsAsked {
     /// `pool`, `team` or `user`
+    #[param(inline, nullable = false)]
     scope: Option<String>,
     /// Of this workspace, team or user
+    #[param(inline, nullable = false)]
     id: Option<String>,
     /// Alerts of a page
+    #[param(inline, nullable = false)]
     limit: Option<Limit>,
     /// Behind this alert
+    #[param(inline, nullable = false)]
     cursor: Option<String>,
 }
 

@@ -22,6 +22,7 @@ const USERS_DEFAULT: usize = 100;
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct ForecastAsked {
     /// Users at most; those who run out first
+    #[param(inline, nullable = false)]
     limit: Option<Limit>,
 }
 
