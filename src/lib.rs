@@ -42,7 +42,7 @@
 //! | [`domain`] | the credit model, pure; [`domain::model`] is the rule in plain Rust | nothing |
 //! | [`kafka`], [`redis`], [`clickhouse`] | one server each | [`domain`] |
 //! | [`pipeline`] | the chain, one stage a file; stores only through [`domain::ports`] | [`domain`], [`kafka`] |
-//! | [`http`] | the API, one file a resource, and the operators' page; stores only through [`domain::ports`] | [`domain`] |
+//! | [`http`] | the API, one file a resource, and the operators' page | [`domain`] |
 //! | [`simulate`] | seeded events, and an independent count of what must become of them | [`domain`], [`kafka`] |
 //! | [`config`], [`metrics`] | settings gathered; every metric declared once | |
 //! | [`app`], [`cli`] | wiring and commands; no rule | everything |

@@ -114,8 +114,12 @@ fn document_routes() -> Routes {
 
 /// The API. A path or method that is not declared is a problem too.
 pub fn router(api: Arc<Api>) -> Router {
+    router_of(api, routes())
+}
+
+fn router_of(api: Arc<Api>, routes: Vec<Route>) -> Router {
     let mut router = Router::new();
-    for Route { spec, handler, .. } in routes() {
+    for Route { spec, handler, .. } in routes {
         let Spec { path, .. } = spec;
         let guard = Guard { api: Arc::clone(&api), spec: Arc::new(spec) };
         router = router.route(path, handler.layer(from_fn_with_state(guard, guard::guard)));
