@@ -40,7 +40,7 @@ impl Model {
 
     /// Whether a wish would pass; changes nothing.
     pub fn check(&self, id: &WorkspaceId, wish: &Wish, now: Instant) -> CheckAnswer {
-        let mut tenant = self.tenants.get(id).cloned().unwrap_or_else(Tenant::new);
+        let mut tenant = self.tenants.get(id).cloned().unwrap_or_else(Tenant::unseen);
         let period = tenant.state.calendar.period_of(now);
         tenant.open(&period);
         let (allowed, failing) = judge(&tenant.state, &period, wish);
