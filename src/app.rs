@@ -7,6 +7,7 @@ mod backoffice;
 mod consuming;
 pub mod intake;
 pub mod office;
+pub mod outlook;
 mod serve;
 
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! ([`event`], [`rates`]), what is answered ([`decision`]), what administrators change ([`change`]) and
 //! clients set aside ([`hold`]), or why not ([`refusal`]), what comes of it ([`ledger`], [`alert`]), the
 //! whole rule in plain Rust ([`model`]), which the Lua is compared with, what people see of it
-//! ([`standing`]), and what use will come to ([`forecast`]).
+//! ([`standing`]), what the tables tell ([`reports`]), and what use will come to ([`forecast`], [`outlook`]).
 
 pub mod alert;
 pub mod book;
@@ -17,6 +17,7 @@ pub mod hold;
 pub mod ids;
 pub mod ledger;
 pub mod model;
+pub mod outlook;
 pub mod period;
 pub mod ports;
 pub mod rates;

@@ -23,6 +23,11 @@ impl PoolGauges {
         Self { periods: Mutex::default(), workspaces_max }
     }
 
+    /// The workspaces that have gauges.
+    pub fn shown(&self) -> Vec<WorkspaceId> {
+        self.periods.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
     /// Shows pools as they stand now; a late event's period never hides the running one.
     pub fn show(&self, pools: &[PoolState]) {
         // A panic while it was held leaves a map that is still right.

@@ -53,6 +53,8 @@ pub struct Settings {
     pub relay_interval_ms: u64,
     /// Workspaces with gauges of their own, at most.
     pub gauge_workspaces_max: usize,
+    /// How often it is forecast when their credits run out, in seconds.
+    pub forecast_interval_seconds: u64,
 }
 
 /// Where the pipeline's messages go.

@@ -4,7 +4,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Filter, some_text};
+use super::{Filter, some_text, stored_day};
 use crate::clickhouse::reads::{day, micro};
 use crate::clickhouse::{Store, WarehouseError};
 use crate::domain::alert::{Alert, AlertState, Scope};
@@ -95,7 +95,7 @@ impl Store {
         if let Some(place) = &query.after {
             filter.add(BELOW_ALERT, "epoch", place.epoch);
             filter.bind("sequence", place.sequence);
-            filter.bind("period", place.period);
+            filter.bind("period", stored_day(place.period.number()));
             filter.bind("after_scope", &place.scope);
             filter.bind("after_id", &place.id);
             filter.bind("threshold", place.threshold);

@@ -9,6 +9,7 @@ use crate::clickhouse::{Store, WarehouseError};
 use crate::domain::credits::Credits;
 use crate::domain::ids::WorkspaceId;
 use crate::domain::ledger::Totals;
+use crate::domain::period::Day;
 use crate::domain::reports::{Dimension, Page, UsageQuery, UsageRow};
 
 const OF_ROLLUPS: &str = "SELECT {by} AS by,
@@ -117,9 +118,13 @@ fn behind(filter: &mut Filter, query: &UsageQuery) {
     let Some(place) = query.after.as_ref().filter(|place| !place.0.is_empty()) else { return };
     let mut marks = Vec::new();
     for (number, (dimension, value)) in query.group_by.iter().zip(&place.0).enumerate() {
+        let name = format!("after_{number}");
         let kind = if dimension.is_date() { "Date" } else { "String" };
-        marks.push(format!("{{after_{number}:{kind}}}"));
-        filter.bind(&format!("after_{number}"), value);
+        marks.push(format!("{{{name}:{kind}}}"));
+        match value.parse::<Day>() {
+            Ok(day) if dimension.is_date() => filter.bind(&name, stored_day(day.number())),
+            _ => filter.bind(&name, value),
+        }
     }
     let columns: Vec<&str> = query.group_by.iter().map(|dimension| column(*dimension)).collect();
     filter.conditions.push(format!("tuple({}) > tuple({})", columns.join(", "), marks.join(", ")));

@@ -135,6 +135,7 @@ impl World {
                 retry_pause_ms_max: 5000,
                 relay_interval_ms: 500,
                 gauge_workspaces_max: 4,
+                forecast_interval_seconds: 60,
             },
             gauges: Arc::new(crate::pipeline::gauges::PoolGauges::new(0)),
             flush: Arc::clone(&flush),
