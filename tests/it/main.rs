@@ -12,6 +12,7 @@ mod alerts;
 mod api;
 mod clickhouse;
 mod dashboard;
+mod docs;
 mod http;
 mod kafka;
 mod ledger;
