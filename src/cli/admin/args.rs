@@ -91,7 +91,11 @@ pub struct UserArgs {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false")]
     suspended: Option<bool>,
     /// Show them in this period (its start date) instead of the running one
-    #[arg(long, value_name = "DATE", conflicts_with_all = ["limit", "team", "monthly_allocation", "apply_now", "suspended"])]
+    #[arg(
+        long,
+        value_name = "DATE",
+        conflicts_with_all = ["limit", "team", "monthly_allocation", "apply_now", "suspended"]
+    )]
     pub period: Option<PeriodName>,
 }
 
