@@ -84,7 +84,7 @@ mod tests {
         let rows = [vec!["ann".into(), "7".into(), "x".into()], vec!["b".into(), "1234".into(), "y".into()]];
         let text = columns(&[Column::Text("user"), Column::Number("used"), Column::Text("team")], rows);
         let text = text.to_string();
-        assert!(text.contains(" ann     7   x"), "{text}");
-        assert!(text.contains(" b    1234   y"), "{text}");
+        assert!(text.contains(" ann       7   x"), "{text}");
+        assert!(text.contains(" b      1234   y"), "{text}");
     }
 }

@@ -60,7 +60,7 @@ struct Item {
     #[serde(default, deserialize_with = "sent")]
     team: Option<Option<TeamId>>,
     #[serde(default, deserialize_with = "sent")]
-    monthly_allocation: Option<Option<Credits>>,
+    monthly_allocation: Option<Option<Amount>>,
     #[serde(default)]
     apply_now: bool,
     suspended: Option<bool>,
@@ -82,10 +82,26 @@ impl<'de> Deserialize<'de> for Limit {
         if raw.get() == "\"none\"" {
             return Ok(Self(LimitSetting::None));
         }
-        let credits = Credits::parse(raw.get());
-        let words = |fault| serde::de::Error::custom(format!("limit: {} {fault}", raw.get()));
-        credits.map(|limit| Self(LimitSetting::Credits(limit))).map_err(words)
+        let amount =
+            amount(raw.get()).map_err(|fault| serde::de::Error::custom(format!("limit: {fault}")))?;
+        Ok(Self(LimitSetting::Credits(amount)))
     }
+}
+
+/// An amount in JSON, a number that is not below 0.
+#[derive(Debug)]
+struct Amount(Credits);
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let raw = Box::<serde_json::value::RawValue>::deserialize(input)?;
+        amount(raw.get()).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+fn amount(text: &str) -> Result<Credits, String> {
+    let credits = Credits::parse(text).map_err(|fault| format!("{text} {fault}"))?;
+    if credits < Credits::ZERO { Err(format!("{text} is below 0")) } else { Ok(credits) }
 }
 
 /// Tells a field that is null from one that is not there.
@@ -99,7 +115,9 @@ impl Item {
             user: self.user,
             limit: self.limit.map(|sent| sent.map(|Limit(limit)| limit)),
             team: self.team,
-            monthly_allocation: self.monthly_allocation.map(Option::unwrap_or_default),
+            monthly_allocation: self
+                .monthly_allocation
+                .map(|sent| sent.map_or(Credits::ZERO, |Amount(credits)| credits)),
             apply_now: self.apply_now,
             suspended: self.suspended,
         }
@@ -198,6 +216,8 @@ mod tests {
             ("", "the file is empty"),
             ("user\n", "here are 0"),
             (r#"[{"user": "ann", "limit": -1}]"#, "limit: -1"),
+            (r#"[{"user": "ann", "limit": 8000000001}]"#, "limit: 8000000001"),
+            (r#"[{"user": "ann", "monthly_allocation": -0.5}]"#, "-0.5 is below 0"),
             (r#"[{"user": "ann", "budget": 1}]"#, "budget"),
         ] {
             let fault = format!("{:#}", parse(text).unwrap_err());

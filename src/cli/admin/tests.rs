@@ -122,7 +122,7 @@ fn what_makes_no_sense_is_refused_with_what_does() {
     for (line, words) in [
         ("plan acme", "--monthly-credits"),
         ("plan acme --seats 5", "--credits-per-seat"),
-        ("plan acme --credits-per-seat 5 --monthly-credits 5", "--seats"),
+        ("plan acme --credits-per-seat 5 --monthly-credits 5", "cannot be used with"),
         ("plan acme --seats 5 --credits-per-seat 1 --monthly-credits 5", "cannot be used with"),
         ("plan acme --monthly-credits -1", "-1"),
         ("plan acme --monthly-credits 1.0000001", "1.0000001"),
