@@ -117,7 +117,11 @@ fn check_guarded(decisions: &[Value], user: &str, source: &str) {
     let from = |source: &str| own.iter().find(|decision| decision["source"] == source).unwrap();
     let (settled, late) = (from("tollgate:holds"), from(source));
     assert_eq!((&settled["credits"], &settled["hold"]), (&json!(7.5), &settled["event_id"]), "{settled}");
-    assert_eq!((late["credits"].as_f64(), &late["feature"]), (Some(4.0), &json!("image_generation")), "{late}");
+    assert_eq!(
+        (late["credits"].as_f64(), &late["feature"]),
+        (Some(4.0), &json!("image_generation")),
+        "{late}"
+    );
 }
 
 #[test]
