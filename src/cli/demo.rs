@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::story::Story;
-use super::show::table;
+use super::table::table;
 use crate::clickhouse::RankingOrder;
 use crate::config::Settings;
 use crate::domain::Credits;

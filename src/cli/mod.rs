@@ -2,8 +2,8 @@
 
 mod admin;
 mod demo;
-mod show;
 mod simulate;
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

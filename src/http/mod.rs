@@ -5,7 +5,7 @@
 //! which reads it by `ids`, `body`, `idempotency` and `page`, and answers JSON or a `problem`.
 //! A resource is a file with `routes()`, which declares each route before its handler (`route`).
 
-mod answer;
+pub mod answer;
 pub mod auth;
 pub mod body;
 mod checks;

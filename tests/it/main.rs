@@ -7,6 +7,7 @@
     reason = "what a test's helpers cannot do ends the test"
 )]
 
+mod admin;
 mod alerts;
 mod api;
 mod clickhouse;
