@@ -18,7 +18,13 @@ pub struct PlanArgs {
     #[arg(long, requires = "credits_per_seat", conflicts_with = "monthly_credits")]
     seats: Option<u32>,
     /// Credits that each seat brings a period
-    #[arg(long, value_parser = words::credits, requires = "seats", conflicts_with = "monthly_credits", value_name = "CREDITS")]
+    #[arg(
+        long,
+        value_parser = words::credits,
+        requires = "seats",
+        conflicts_with = "monthly_credits",
+        value_name = "CREDITS"
+    )]
     credits_per_seat: Option<Credits>,
     /// Credits a period
     #[arg(long, value_parser = words::credits, required_unless_present = "seats", value_name = "CREDITS")]
