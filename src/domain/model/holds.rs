@@ -124,7 +124,9 @@ impl Tenant {
         let hold = self.state.holds.get_mut(id).ok_or(Refusal::UnknownHold)?;
         hold.state = HoldState::Settling;
         hold.settled = Some(credits);
-        Ok(hold.clone())
+        let settling = hold.clone();
+        self.state.ledger_sequence += 1;
+        Ok(settling)
     }
 
     fn void(&mut self, id: &HoldId) -> Result<Hold, Refusal> {
