@@ -99,7 +99,8 @@ async fn make(
     let changed = clerk.administration.change(workspace, change, author).await?.map_err(Refused::from)?;
     let after = clerk.view(workspace, period).await?;
     let answer = Answer::of(workspace, change, &changed);
-    let is_repeat = changed.at < started;
+    // The ledger keeps milliseconds, so a change of this very one is none of before.
+    let is_repeat = author.key.is_some() && changed.at.millis() < started.millis();
     let told = Told { workspace, change, changed: &changed, before: &before, after: &after };
     clerk.print(&answer, || if is_repeat { said::repeat(&told) } else { said::sentence(&told) })
 }
