@@ -41,6 +41,7 @@ async fn nothing_is_answered_that_the_document_does_not_say() {
     let (examples, header) = (examples, format!("Authorization: Bearer {TOKEN}"));
     let run = tokio::task::spawn_blocking(move || {
         Command::new(program)
+            .current_dir(std::env::temp_dir()) // it keeps a cache where it runs
             .args(["run", &format!("http://{address}/openapi.json"), "-H", &header])
             .args(["--phases", "examples,coverage,fuzzing", "-n", &examples, "--seed", "1"])
             .args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance"])
