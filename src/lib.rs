@@ -22,11 +22,24 @@
 //!
 //! ## One change's way
 //!
-//! `tollgate admin` calls [`app::admin::Administration::change`]: one call of
-//! `redis/scripts/change.lua` checks, applies and appends an entry to the outbox;
-//! [`pipeline::relay`] publishes it to the ledger topic and writes `credit_ledger`; the touched
-//! balances are written. The change is reported as done once Kafka has its entry; tables that are
-//! away are logged and follow later.
+//! The API ([`http`]) and `tollgate admin` ask the [`domain::ports::Office`], which is
+//! [`app::office::Desk`]: one call of `redis/scripts/change.lua` checks, applies and appends an entry
+//! to the outbox, or gives the first answer again to a request that comes with the same idempotency
+//! key. [`pipeline::relay`] publishes the entry to the ledger topic, and the change is reported as
+//! done. Then the tables follow: [`pipeline::relay`] writes `credit_ledger`,
+//! [`pipeline::absolutes`] the touched balances.
+//!
+//! What keeps a script from its work (a period that nobody opened, holds that have expired, a
+//! calendar that changed) is answered, mended by one more call (`redis/mend.rs`), and asked again.
+//!
+//! ## One request's way
+//!
+//! [`http`]: `front` (id, bounds) > `guard` (who, may they) > the handler of one resource. Balances
+//! come from Redis through [`domain::ports::Office`] and are worked out in [`domain::standing`];
+//! usage, events, ledger and alerts come from ClickHouse through [`domain::reports::Reports`]; what
+//! they will come to from [`domain::outlook`]. A check and a hold are one call of
+//! `redis/scripts/hold.lua`, by the same rule as an event; a settle leaves its event in the outbox,
+//! and goes the way of every event.
 //!
 //! ## One crash's way
 //!
@@ -42,7 +55,7 @@
 //! | [`domain`] | the credit model, pure; [`domain::model`] is the rule in plain Rust | nothing |
 //! | [`kafka`], [`redis`], [`clickhouse`] | one server each | [`domain`] |
 //! | [`pipeline`] | the chain, one stage a file; stores only through [`domain::ports`] | [`domain`], [`kafka`] |
-//! | [`http`] | the API, one file a resource, and the operators' page; stores only through [`domain::ports`] | [`domain`] |
+//! | [`http`] | the API, one file a resource, and the operators' page | [`domain`] |
 //! | [`simulate`] | seeded events, and an independent count of what must become of them | [`domain`], [`kafka`] |
 //! | [`config`], [`metrics`] | settings gathered; every metric declared once | |
 //! | [`app`], [`cli`] | wiring and commands; no rule | everything |

@@ -1,5 +1,5 @@
 //! What carries the ledger in this process: the office, the relay of what it changed, the sweep of
-//! expired holds, and the writer of balances; how they start and stop.
+//! expired holds, the forecasts, and the writer of balances; how they start and stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Stores;
 use super::office::Desk;
+use super::outlook;
 use crate::config::Settings;
 use crate::pipeline::absolutes;
 use crate::pipeline::gauges::PoolGauges;
@@ -23,7 +24,7 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 pub(super) struct Backoffice {
     office: Arc<Desk>,
     stop: CancellationToken,
-    working: [JoinHandle<()>; 2],
+    working: [JoinHandle<()>; 3],
     writing: JoinHandle<()>,
 }
 
@@ -46,7 +47,12 @@ impl Backoffice {
         let relaying = tokio::spawn(async move { relay.run(interval, until).await });
         let until = stop.clone();
         let sweeping = tokio::spawn(async move { desk.sweep_all(until).await });
-        Self { office, stop, working: [relaying, sweeping], writing }
+        let interval = Duration::from_secs(settings.pipeline.forecast_interval_seconds);
+        let (until, desk, tables) = (stop.clone(), Arc::clone(&office), Arc::clone(&stores.tables));
+        let gauges = Arc::clone(gauges);
+        let forecasting =
+            tokio::spawn(async move { outlook::refresh(&*desk, &*tables, &gauges, interval, until).await });
+        Self { office, stop, working: [relaying, sweeping, forecasting], writing }
     }
 
     /// Whom the API asks.

@@ -10,13 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::Stores;
 use crate::clickhouse::Store;
-use crate::domain::WorkspaceId;
 use crate::domain::change::{Author, Change, Changed, Refusal};
 use crate::domain::hold::{CheckAnswer, Hold, HoldAnswer, HoldRequest, HoldState, Wish};
 use crate::domain::ledger::Effects;
-use crate::domain::model::{denial, judge};
 use crate::domain::period::PeriodName;
 use crate::domain::ports::{Fault, Office, Outbox, Trouble, View};
+use crate::domain::{WorkspaceId, standing};
 use crate::kafka::Producer;
 use crate::metrics;
 use crate::pipeline::decide::now;
@@ -138,9 +137,7 @@ impl Desk {
             None => {
                 let view = self.ledger.view(workspace, None, now).await.map_err(trouble)?;
                 let view = view.ok_or_else(|| Trouble::Broken(format!("workspace {workspace} has gone")))?;
-                let (allowed, failing) = judge(&view.state, &view.period, wish);
-                let denial = failing.map(|failing| denial(workspace, wish, failing, &view.period));
-                CheckAnswer { allowed, denial, period: view.period, at: now }
+                standing::check(&view, workspace, wish)
             }
         };
         ::metrics::histogram!(metrics::CHECK).record(started.elapsed().as_secs_f64());

@@ -63,7 +63,7 @@ enum Action {
     Plan(args::PlanArgs),
     /// Change a user, what is not named stays; or show them, when nothing is named
     #[command(after_help = "Examples:\n  tollgate admin user acme ann --limit 1000 --team design\n  \
-        tollgate admin user acme ann")]
+                      tollgate admin user acme ann")]
     User(args::UserArgs),
     /// List users, the idle too; or change up to 1,000 out of a file, all or none
     #[command(after_help = "Examples:\n  tollgate admin users acme --sort -utilization --team design\n  \
@@ -73,7 +73,7 @@ enum Action {
     /// Replace a team's settings; or show it, when nothing is named
     #[command(
         after_help = "Examples:\n  tollgate admin team acme design --monthly-reserve 5000 --apply-now\n  \
-        tollgate admin team acme design"
+                      tollgate admin team acme design"
     )]
     Team(args::TeamArgs),
     /// List teams

@@ -7,8 +7,9 @@ use super::ids::WorkspaceId;
 use super::period::{Instant, PeriodName};
 
 /// Whose total was crossed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = AlertScope)]
 pub enum Scope {
     /// The whole workspace against everything that entered it.
     Pool,
@@ -30,7 +31,7 @@ impl Scope {
 }
 
 /// What happened at a threshold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertState {
     /// Used and held together reached it.

@@ -8,7 +8,7 @@ use super::ids::TeamId;
 use super::period::{Day, Instant, PeriodName};
 
 /// What became of a valid event. `rejected` is no decision: such a record is no event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Debited in full, within every limit.
@@ -36,6 +36,7 @@ impl Outcome {
 /// The first rule that an event failed, in the order in which rules are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = DenialReason)]
 pub enum Reason {
     /// The workspace has no plan at the event's time.
     NoPlan,
@@ -100,7 +101,7 @@ pub enum Level {
 }
 
 /// The numbers of the level that blocked, as they stood before the event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
 pub struct Blocked {
     /// The ceiling; none for accounts, suspensions without a limit and missing plans.
     pub limit: Option<Credits>,

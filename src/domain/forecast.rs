@@ -69,8 +69,9 @@ pub struct Subject<'a> {
 }
 
 /// How a forecast was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ForecastMethod)]
 pub enum Method {
     /// Fewer than [`DAYS_MIN`] full days: nothing is projected.
     TooLittleHistory,
@@ -81,7 +82,8 @@ pub enum Method {
 }
 
 /// Between which amounts use will end in about four of five periods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = ForecastRange)]
 pub struct Range {
     /// One period in ten ends below.
     pub low: Credits,
@@ -90,7 +92,7 @@ pub struct Range {
 }
 
 /// The forecast of one subject until the end of the period.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Forecast {
     /// How it was made.
     pub method: Method,

@@ -64,7 +64,7 @@ impl<'de> Deserialize<'de> for Account {
 }
 
 /// Credits that entered (+) or left (-) an account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Posting {
     /// Which account.
     pub account: Account,

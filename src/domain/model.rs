@@ -58,7 +58,7 @@ impl Model {
     }
 
     fn tenant(&mut self, id: &WorkspaceId) -> &mut Tenant {
-        self.tenants.entry(id.clone()).or_insert_with(Tenant::new)
+        self.tenants.entry(id.clone()).or_insert_with(Tenant::unseen)
     }
 
     /// Decides one event; an offset that was decided before gets its first answer again.
@@ -80,7 +80,7 @@ impl Model {
 }
 
 impl Tenant {
-    fn new() -> Self {
+    fn unseen() -> Self {
         Self { state: Workspace { epoch: 1, ..Workspace::default() }, ..Self::default() }
     }
 

@@ -1,5 +1,7 @@
 //! The questions that many handlers share: how does a workspace stand, and make this change.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::http::StatusCode;
 
@@ -10,7 +12,6 @@ use super::value::Date;
 use crate::domain::WorkspaceId;
 use crate::domain::change::{Author, Change, Changed};
 use crate::domain::ports::View;
-use std::sync::Arc;
 
 /// What a handler answers.
 pub type Answer<T> = Result<(StatusCode, Json<T>), Problem>;

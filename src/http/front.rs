@@ -121,7 +121,6 @@ mod tests {
     use crate::http::tests::{json_of, settings};
 
     fn app(settings: &Settings) -> Router {
-        #[expect(clippy::panic, reason = "what is to be caught")]
         async fn broken() -> &'static str {
             panic!("planted")
         }

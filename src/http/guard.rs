@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
 use axum::http::{HeaderMap, Uri};
 use axum::middleware::Next;
@@ -23,11 +24,11 @@ pub(super) struct Guard {
 /// Lets a request through to its handler, with its [`Caller`].
 pub(super) async fn guard(
     State(guard): State<Guard>,
-    params: RawPathParams,
+    params: Result<RawPathParams, RawPathParamsRejection>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    match admit(&guard, &params, request.headers(), request.uri()).await {
+    match admit(&guard, params.as_ref().ok(), request.headers(), request.uri()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -36,9 +37,10 @@ pub(super) async fn guard(
     }
 }
 
+/// `params` is none when a percent sign of the path leads to no text: such a path names nobody's.
 async fn admit(
     guard: &Guard,
-    params: &RawPathParams,
+    params: Option<&RawPathParams>,
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Result<Caller, Problem> {
@@ -50,9 +52,11 @@ async fn admit(
     let caller = guard.api.auth.caller(headers).await?;
     // 2. What the key is made for, and where: 403.
     check_scope(&caller, scope)?;
-    let param = |name: &str| params.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
-    if let Some(workspace) = param("workspace")
-        && !caller.sees_text(workspace)
+    let param = |name: &str| {
+        params.and_then(|all| all.iter().find(|(known, _)| *known == name)).map(|(_, value)| value)
+    };
+    if spec.path_names().any(|name| name == "workspace")
+        && !caller.sees_text(param("workspace").unwrap_or_default())
     {
         return Err(Problem::forbidden("this key belongs to another workspace"));
     }

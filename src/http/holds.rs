@@ -173,8 +173,10 @@ fn written(workspace: &WorkspaceId, answer: &HoldAnswer) -> About<HoldWritten> {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 struct HoldsQuery {
     /// At most so many
+    #[param(inline, nullable = false)]
     limit: Option<Limit>,
     /// `next_cursor` of the page before
+    #[param(nullable = false)]
     cursor: Option<String>,
 }
 

@@ -25,6 +25,7 @@ pub mod page;
 mod plan;
 pub mod problem;
 mod rates;
+mod reports;
 mod reversals;
 pub mod route;
 mod schema;
@@ -94,6 +95,7 @@ fn routes() -> Vec<Route> {
         checks::routes(),
         holds::routes(),
         events::routes(),
+        reports::routes(),
         rates::routes(),
         document_routes(),
     ];
@@ -112,8 +114,12 @@ fn document_routes() -> Routes {
 
 /// The API. A path or method that is not declared is a problem too.
 pub fn router(api: Arc<Api>) -> Router {
+    router_of(api, routes())
+}
+
+fn router_of(api: Arc<Api>, routes: Vec<Route>) -> Router {
     let mut router = Router::new();
-    for Route { spec, handler, .. } in routes() {
+    for Route { spec, handler, .. } in routes {
         let Spec { path, .. } = spec;
         let guard = Guard { api: Arc::clone(&api), spec: Arc::new(spec) };
         router = router.route(path, handler.layer(from_fn_with_state(guard, guard::guard)));

@@ -79,8 +79,14 @@ impl<T> Page<T> {
         let more = items.len() > limit;
         items.truncate(limit);
         let last = items.last().filter(|_| more);
-        let next_cursor = last.and_then(|item| serde_json::to_vec(&position(item)).ok());
-        Self { items, next_cursor: next_cursor.map(|bytes| URL_SAFE_NO_PAD.encode(bytes)) }
+        let next = last.map(position);
+        Self::going_on(items, next.as_ref())
+    }
+
+    /// A page that was cut already; what follows comes after `next`.
+    pub fn going_on<P: Serialize>(items: Vec<T>, next: Option<&P>) -> Self {
+        let next = next.and_then(|position| serde_json::to_vec(position).ok());
+        Self { items, next_cursor: next.map(|bytes| URL_SAFE_NO_PAD.encode(bytes)) }
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Details {
     detail: String,
     /// Stable, for programs
     code: &'static str,
-    /// To be named when asking the operator
+    /// To be named when asking the operator; only with 5xx, `X-Request-Id` has it always
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     request_id: Option<String>,
@@ -142,7 +142,8 @@ impl Problem {
             status: self.status.as_u16(),
             detail: self.detail,
             code: self.code,
-            request_id: front::request_id(),
+            // Only where it is our fault: a refusal that is repeated under one key is equal to the byte.
+            request_id: front::request_id().filter(|_| self.status.is_server_error()),
             more: *self.more,
         }
     }

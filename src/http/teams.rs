@@ -50,6 +50,7 @@ impl TeamBody {
 
 /// A team, and who belongs to it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Team)]
 struct TeamAnswer {
     /// Settings and account.
     #[serde(flatten)]

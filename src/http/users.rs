@@ -28,6 +28,7 @@ use crate::domain::{FeatureId, UserId, WorkspaceId};
 #[derive(Debug, Default, Deserialize, IntoParams)]
 pub struct PeriodQuery {
     /// The period's start date; the running one when left out
+    #[param(inline, nullable = false)]
     pub period: Option<Date>,
 }
 
@@ -35,10 +36,13 @@ pub struct PeriodQuery {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 pub struct ListQuery {
     /// The period's start date; the running one when left out
+    #[param(inline, nullable = false)]
     pub period: Option<Date>,
     /// At most so many
+    #[param(inline, nullable = false)]
     pub limit: Option<Limit>,
     /// `next_cursor` of the page before
+    #[param(nullable = false)]
     pub cursor: Option<String>,
 }
 
@@ -46,16 +50,22 @@ pub struct ListQuery {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 struct UsersQuery {
     /// The period's start date; the running one when left out
+    #[param(inline, nullable = false)]
     period: Option<Date>,
     /// `-used` when left out; ties by id
+    #[param(inline, nullable = false)]
     sort: Option<SortName>,
     /// Only members of this team
+    #[param(inline, nullable = false)]
     team: Option<TeamName>,
     /// Only ids that contain this, whatever the case
+    #[param(nullable = false)]
     q: Option<String>,
     /// At most so many
+    #[param(inline, nullable = false)]
     limit: Option<Limit>,
     /// `next_cursor` of the page before, with the same `sort`
+    #[param(nullable = false)]
     cursor: Option<String>,
 }
 
@@ -109,6 +119,7 @@ impl UsersQuery {
 
 /// A user as the API shows them.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = User)]
 struct UserAnswer {
     /// Limit, account and sums.
     #[serde(flatten)]

@@ -15,6 +15,9 @@ use super::page::{Limit, Page, Wanted};
 use super::route::{Access, Routes, Scope, get};
 use super::users::PeriodQuery;
 use crate::domain::WorkspaceId;
+use crate::domain::forecast::Forecast;
+use crate::domain::outlook;
+use crate::domain::ports::View;
 use crate::domain::standing::Summary;
 
 /// A workspace in the list.
@@ -37,9 +40,20 @@ struct WorkspaceList {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 struct WorkspacesQuery {
     /// At most so many
+    #[param(inline, nullable = false)]
     limit: Option<Limit>,
     /// `next_cursor` of the page before
+    #[param(nullable = false)]
     cursor: Option<String>,
+}
+
+/// How a workspace stands, and what its use will come to.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct Standing {
+    #[serde(flatten)]
+    summary: Summary,
+    /// Of the whole workspace until the period's end; null for past periods, and when tables are away
+    forecast: Option<Forecast>,
 }
 
 /// The routes of workspaces.
@@ -49,7 +63,7 @@ pub fn routes() -> Routes {
     let shown = get("/v1/workspaces/{workspace}", Access::Needs(Scope::Read)).says("How a workspace stands");
     Routes::of("workspaces")
         .add(listed.query::<WorkspacesQuery>().gives::<WorkspaceList>(200, "A page"), list)
-        .add(shown.query::<PeriodQuery>().gives::<About<Summary>>(200, "The workspace"), show)
+        .add(shown.query::<PeriodQuery>().gives::<About<Standing>>(200, "The workspace"), show)
 }
 
 async fn list(
@@ -69,7 +83,24 @@ async fn show(
     State(api): State<Arc<Api>>,
     Ids(workspace): Ids<WorkspaceId>,
     Query(query): Query<PeriodQuery>,
-) -> Answer<About<Summary>> {
+) -> Answer<About<Standing>> {
     let view = api.view(&workspace, query.period).await?;
-    ok(About { head: Head::of(&workspace, &view), it: Summary::of(&view) })
+    let forecast = if is_running(&view) { forecast(&api, &workspace, &view).await } else { None };
+    ok(About { head: Head::of(&workspace, &view), it: Standing { summary: Summary::of(&view), forecast } })
+}
+
+fn is_running(view: &View) -> bool {
+    (view.period.start..view.period.end).contains(&view.as_of)
+}
+
+/// Balances never wait for tables that are away: the forecast is left out then.
+async fn forecast(api: &Api, workspace: &WorkspaceId, view: &View) -> Option<Forecast> {
+    let (from, to) = outlook::days(view);
+    match api.reports.daily_totals(workspace, from, to).await {
+        Ok(days) => Some(outlook::of_pool(view, &days)),
+        Err(fault) => {
+            tracing::warn!(%fault, %workspace, "a workspace is shown without its forecast");
+            None
+        }
+    }
 }

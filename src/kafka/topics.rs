@@ -1,7 +1,7 @@
 //! The five topics: created by `migrate`, checked at every start, never changed or deleted by us.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -10,6 +10,9 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use std::fmt;
 
 use super::{KafkaError, Settings};
+
+/// How often brokers are asked whether they know a new topic.
+const SHOWN_PAUSE: Duration = Duration::from_millis(50);
 
 type Admin = AdminClient<DefaultClientContext>;
 
@@ -48,8 +51,25 @@ pub async fn ensure(settings: &Settings) -> Result<Vec<TopicReport>, KafkaError>
         };
         reports.push(TopicReport { name: plan.name.clone(), created, differences: Vec::new() });
     }
+    let admin = shown(settings, admin, &plans).await?;
     compare(settings, admin, &plans, &mut reports).await?;
     Ok(reports)
+}
+
+/// Waits until brokers tell of every topic: they learn of a new one a moment after it was made.
+async fn shown(settings: &Settings, mut admin: Admin, plans: &[Plan]) -> Result<Admin, KafkaError> {
+    let deadline = Instant::now() + timeout(settings);
+    loop {
+        let there;
+        (admin, there) = partitions(admin, timeout(settings)).await?;
+        let missing = plans.iter().filter(|plan| !there.contains_key(&plan.name));
+        let missing: Vec<String> = missing.map(|plan| plan.name.clone()).collect();
+        match missing.is_empty() {
+            true => return Ok(admin),
+            false if Instant::now() > deadline => return Err(KafkaError::MissingTopics(missing)),
+            false => tokio::time::sleep(SHOWN_PAUSE).await,
+        }
+    }
 }
 
 /// Errors when a topic is missing, naming all that are.

@@ -20,7 +20,7 @@ pub(super) const ATTEMPTS: usize = 8;
 enum Answer {
     Unready(Unready),
     Refused(Refusal),
-    Done(Changed),
+    Done(Box<Changed>),
 }
 
 impl RedisLedger {
@@ -56,7 +56,7 @@ impl RedisLedger {
                     }
                     self.learned(workspace, known).await;
                     changed.before = before;
-                    return Ok(Ok(changed));
+                    return Ok(Ok(*changed));
                 }
             }
         }
@@ -81,7 +81,7 @@ impl RedisLedger {
         let bytes = self.office.run(&self.keep, &self.keys.heads(shard), &out.into_bytes()).await?;
         match read(&bytes, shard)? {
             Answer::Refused(kept) => Ok(Err(kept)),
-            Answer::Done(changed) => Ok(Ok(changed)),
+            Answer::Done(changed) => Ok(Ok(*changed)),
             Answer::Unready(_) => Ok(Err(refusal)),
         }
     }
@@ -237,7 +237,7 @@ fn read(bytes: &[u8], shard: u16) -> Result<Answer, Malformed> {
     }
     match word {
         "refused" => read_refusal(&mut input).map(Answer::Refused),
-        "ok" => read_done(&mut input, shard).map(Answer::Done),
+        "ok" => read_done(&mut input, shard).map(Box::new).map(Answer::Done),
         other => Err(Malformed(format!("{other:?}"))),
     }
 }

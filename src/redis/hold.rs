@@ -140,7 +140,8 @@ fn pack_request(out: &mut Packer, request: &HoldRequest, now: Instant) -> &'stat
             "make"
         }
         HoldRequest::Settle { hold, credits } => {
-            out.array(2).text(hold.as_str()).int(credits.micro());
+            let change = serde_json::json!({ "kind": "settle", "hold": hold, "credits": credits });
+            out.array(3).text(hold.as_str()).int(credits.micro()).text(&change.to_string());
             "settle"
         }
         HoldRequest::Void { hold } => {

@@ -67,6 +67,11 @@ impl Keys {
         format!("{}p:{workspace}:{period}", self.prefix(self.shard_of(workspace)))
     }
 
+    /// Every user that a workspace ever saw.
+    pub fn users(&self, workspace: &WorkspaceId) -> String {
+        format!("{}k:{workspace}", self.prefix(self.shard_of(workspace)))
+    }
+
     /// Holds of a workspace that have not ended.
     pub fn holds(&self, workspace: &WorkspaceId) -> String {
         format!("{}h:{workspace}", self.prefix(self.shard_of(workspace)))

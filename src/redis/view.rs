@@ -4,11 +4,11 @@
 use super::RedisError;
 use super::codec::Unpacker;
 use super::ledger::RedisLedger;
-use super::told::read_day;
-use crate::domain::WorkspaceId;
+use super::told::{id, read_day};
 use crate::domain::book::Workspace;
 use crate::domain::period::{Instant, Period, PeriodName};
 use crate::domain::ports::View;
+use crate::domain::{UserId, WorkspaceId};
 
 impl RedisLedger {
     /// The running period, or the one of that name. None when the workspace was never seen, or nobody
@@ -30,6 +30,11 @@ impl RedisLedger {
             return Ok(None);
         }
         state.books.insert(period.name, book);
+        let known: Vec<String> =
+            self.office.query(::redis::cmd("SMEMBERS").arg(self.keys.users(workspace))).await?;
+        for user in known {
+            state.users.entry(id(UserId::parse(&user))?).or_default();
+        }
         self.open_in_thought(workspace, &mut state, &period).await?;
         Ok(Some(View { state, period, as_of: now }))
     }

@@ -2,4 +2,5 @@
 
 mod again;
 mod crowd;
+mod schema;
 mod story;

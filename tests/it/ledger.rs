@@ -11,7 +11,7 @@ use tollgate::domain::period::Instant;
 use tollgate::domain::{Credits, FeatureId, UserId, WorkspaceId};
 
 /// An event of 1 credit.
-fn event(id: &str, workspace: WorkspaceId, time: Instant) -> UsageEvent {
+pub fn event(id: &str, workspace: WorkspaceId, time: Instant) -> UsageEvent {
     UsageEvent {
         id: id.into(),
         source: "".into(),

@@ -12,6 +12,8 @@ mod alerts;
 mod api;
 mod clickhouse;
 mod dashboard;
+mod docs;
+mod http;
 mod kafka;
 mod ledger;
 mod load;

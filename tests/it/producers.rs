@@ -91,7 +91,7 @@ fn events() -> Vec<Event> {
 }
 
 /// Where the programs are, by the names that the stack gives them.
-fn programs() -> HashMap<String, String> {
+pub fn programs() -> HashMap<String, String> {
     let stack = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/local/stack");
     let output = Command::new(stack).arg("producers").stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "deploy/local/stack producers");

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# Programs of others that publish to Kafka: kcat and the CloudEvents SDKs of Python and JavaScript, for
-# tests/it/producers.rs. Nothing that runs needs them. Sourced by ../stack.
+# Programs of others that publish to Kafka: kcat, the CloudEvents SDKs of Python and JavaScript with their Kafka
+# clients, and tsx to run TypeScript. For tests/it/producers.rs and tests/it/docs/snippets.rs; nothing that runs needs
+# them. Sourced by ../stack.
 
 producers() {
     producers_need_commands

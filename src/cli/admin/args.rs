@@ -18,8 +18,13 @@ pub struct PlanArgs {
     #[arg(long, requires = "credits_per_seat", conflicts_with = "monthly_credits")]
     seats: Option<u32>,
     /// Credits that each seat brings a period
-    #[arg(long, value_parser = words::credits, value_name = "CREDITS")]
-    #[arg(requires = "seats", conflicts_with = "monthly_credits")]
+    #[arg(
+        long,
+        value_parser = words::credits,
+        requires = "seats",
+        conflicts_with = "monthly_credits",
+        value_name = "CREDITS"
+    )]
     credits_per_seat: Option<Credits>,
     /// Credits a period
     #[arg(long, value_parser = words::credits, required_unless_present = "seats", value_name = "CREDITS")]
@@ -92,8 +97,11 @@ pub struct UserArgs {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false")]
     suspended: Option<bool>,
     /// Show them in this period (its start date) instead of the running one
-    #[arg(long, value_name = "DATE")]
-    #[arg(conflicts_with_all = ["limit", "team", "monthly_allocation", "apply_now", "suspended"])]
+    #[arg(
+        long,
+        value_name = "DATE",
+        conflicts_with_all = ["limit", "team", "monthly_allocation", "apply_now", "suspended"]
+    )]
     pub period: Option<PeriodName>,
 }
 

@@ -22,8 +22,12 @@ pub struct HoldArgs {
     #[arg(value_parser = words::of_one_event)]
     pub credits: Credits,
     /// For how long, 1 to 86400 seconds
-    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    #[arg(
+        long,
+        default_value_t = 300,
+        value_parser = clap::value_parser!(u32).range(1..=86_400),
+        value_name = "SECONDS"
+    )]
     pub ttl_seconds: u32,
     /// The hold's name; one is made when left out
     #[arg(long)]
@@ -73,8 +77,10 @@ pub struct CheckArgs {
     /// What on
     feature: FeatureId,
     /// How much; when left out, the rate card says
-    #[arg(value_parser = words::of_one_event)]
-    #[arg(conflicts_with_all = ["model", "quantity", "input_tokens", "output_tokens"])]
+    #[arg(
+        value_parser = words::of_one_event,
+        conflicts_with_all = ["model", "quantity", "input_tokens", "output_tokens"]
+    )]
     credits: Option<Credits>,
     /// The model that will answer, for the rate card
     #[arg(long)]

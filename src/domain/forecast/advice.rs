@@ -35,7 +35,7 @@ pub struct Holder<'a> {
 }
 
 /// A transfer that an administrator could make.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Move {
     /// Whose credits are idle.
     pub from: Account,
@@ -50,7 +50,7 @@ pub struct Move {
 }
 
 /// What could be moved.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
 pub struct Advice {
     /// At most [`MOVES_MAX`]: first what the pool can give, then the largest idle account.
     pub moves: Vec<Move>,

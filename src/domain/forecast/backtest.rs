@@ -16,7 +16,7 @@ const NINE_IN_TEN: f64 = 1.2816;
 const STRETCH_MAX: f64 = 4.0;
 
 /// How wrong the method was on the subject's own past.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Backtest {
     /// Sum of absolute errors over the sum of what was used: 0.08 is 8 % (WAPE).
     pub error: f64,

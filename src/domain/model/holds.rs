@@ -40,7 +40,7 @@ impl Model {
 
     /// Whether a wish would pass; changes nothing.
     pub fn check(&self, id: &WorkspaceId, wish: &Wish, now: Instant) -> CheckAnswer {
-        let mut tenant = self.tenants.get(id).cloned().unwrap_or_else(Tenant::new);
+        let mut tenant = self.tenants.get(id).cloned().unwrap_or_else(Tenant::unseen);
         let period = tenant.state.calendar.period_of(now);
         tenant.open(&period);
         let (allowed, failing) = judge(&tenant.state, &period, wish);
@@ -124,7 +124,9 @@ impl Tenant {
         let hold = self.state.holds.get_mut(id).ok_or(Refusal::UnknownHold)?;
         hold.state = HoldState::Settling;
         hold.settled = Some(credits);
-        Ok(hold.clone())
+        let settling = hold.clone();
+        self.state.ledger_sequence += 1;
+        Ok(settling)
     }
 
     fn void(&mut self, id: &HoldId) -> Result<Hold, Refusal> {

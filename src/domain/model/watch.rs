@@ -13,7 +13,7 @@ pub fn level_of(used: Credits, total: Credits, thresholds: &Thresholds) -> u8 {
     }
     let ratio = used.micro() as f64 / total.micro() as f64;
     let reached = |percent: &&u8| ratio >= f64::from(**percent) / 100.0;
-    thresholds.percents().iter().filter(reached).next_back().copied().unwrap_or(0)
+    thresholds.percents().iter().rfind(reached).copied().unwrap_or(0)
 }
 
 impl Tenant {

@@ -3,13 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::Placed;
 use crate::domain::alert::{Alert, Scope};
 use crate::domain::credits::Credits;
 use crate::domain::decision::{Blocked, Drawn, Level, Outcome, Reason};
 use crate::domain::ids::{FeatureId, HoldId, TeamId, UserId};
-use crate::domain::ledger::Account;
+use crate::domain::ledger::{Account, Posting};
 use crate::domain::period::{Day, Instant, PeriodName};
 
 /// Which events.
@@ -43,7 +44,8 @@ pub struct EventPlace {
 }
 
 /// One decided event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = DecidedEvent)]
 pub struct EventRow {
     /// The producer's id.
     pub event_id: String,
@@ -100,7 +102,8 @@ pub struct EventRow {
 }
 
 /// The level that an event failed at, with its numbers before the event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = EventBlockedBy)]
 pub struct BlockedBy {
     /// Which level.
     pub level: Level,
@@ -148,7 +151,8 @@ pub struct LedgerPlace {
 }
 
 /// One entry of the ledger, under the names of its topic.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = LedgerEntry)]
 pub struct LedgerRow {
     /// Raised by each rebuild.
     pub epoch: u64,
@@ -167,8 +171,10 @@ pub struct LedgerRow {
     /// When it was made.
     pub at: Instant,
     /// What was moved, as it was written.
+    #[schema(value_type = Vec<Posting>)]
     pub postings: Box<RawValue>,
     /// The change itself, as it was written.
+    #[schema(value_type = Object)]
     pub change: Box<RawValue>,
 }
 

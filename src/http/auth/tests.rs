@@ -10,9 +10,10 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::http::body::hex;
-use crate::http::route::{Access, Personal, Spec};
+use crate::http::ids::{Ids, Query};
+use crate::http::route::{Access, Personal, Route, Routes, Spec, get, patch, post, put};
 use crate::http::tests::{Closed, api, json_of, send};
-use crate::http::{Api, router, routes};
+use crate::http::{Api, router_of, routes};
 
 /// No provider.
 pub fn oidc_off() -> Value {
@@ -29,9 +30,49 @@ fn key(name: &str, scopes: &[&str], workspace: &str, user: Option<&str>) -> Valu
     key
 }
 
+#[derive(serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct OfUser {
+    user: Option<String>,
+}
+
+/// One route of each kind, so that the matrix does not depend on what is served at the moment.
+fn samples() -> Vec<Route> {
+    async fn of_workspace(_: Ids<WorkspaceId>) {}
+    async fn of_user(_: Ids<(WorkspaceId, UserId)>) {}
+    async fn of_query(_: Ids<WorkspaceId>, Query(of): Query<OfUser>) -> String {
+        of.user.unwrap_or_default()
+    }
+    let needs = Access::Needs;
+    let samples = Routes::of("samples")
+        .add(get("/v1/samples/{workspace}", needs(Scope::Read)), of_workspace)
+        .add(put("/v1/samples/{workspace}", needs(Scope::Admin)).keyed(), of_workspace)
+        .add(
+            get("/v1/samples/{workspace}/users/{user}", needs(Scope::Read)).personal(Personal::Path),
+            of_user,
+        )
+        .add(patch("/v1/samples/{workspace}/users/{user}", needs(Scope::Admin)).keyed(), of_user)
+        .add(
+            get("/v1/samples/{workspace}/usage", needs(Scope::Read))
+                .personal(Personal::Query)
+                .query::<OfUser>(),
+            of_query,
+        )
+        .add(
+            post("/v1/samples/{workspace}/holds", needs(Scope::Check)).personal(Personal::Handler),
+            of_workspace,
+        );
+    samples.list
+}
+
+fn every_route() -> Vec<Route> {
+    routes().into_iter().chain(samples()).collect()
+}
+
 fn app(keys: Vec<Value>) -> Router {
     let settings = serde_json::from_value(json!({"keys": keys, "oidc": oidc_off()})).unwrap();
-    router(Arc::new(Api { auth: Auth::new(&settings).unwrap(), ..api(Closed) }))
+    let api = Api { auth: Auth::new(&settings).unwrap(), ..api(Closed) };
+    router_of(Arc::new(api), every_route())
 }
 
 /// A path of the route in workspace `acme`, about user `ann`.
@@ -64,7 +105,7 @@ async fn the_whole_matrix_of_routes_scopes_and_workspaces() {
     }
     let app = app(keys);
     let mut asked = 0;
-    for route in routes() {
+    for route in every_route() {
         let spec = route.spec;
         let Access::Needs(needed) = spec.access else {
             assert!(is_let_in(status(&app, &spec, None).await), "{} is public", spec.path);
@@ -86,14 +127,14 @@ async fn the_whole_matrix_of_routes_scopes_and_workspaces() {
             }
         }
     }
-    assert!(asked >= 2 * 12, "{asked}");
+    assert!(asked >= 8 * 12, "{asked}");
 }
 
 #[tokio::test]
 async fn a_key_of_one_user_reaches_only_what_is_declared_so() {
     let scopes = ["read", "admin", "check", "ingest"];
     let app = app(vec![key("ann", &scopes, "acme", Some("ann")), key("bob", &scopes, "acme", Some("bob"))]);
-    for route in routes() {
+    for route in every_route() {
         let spec = route.spec;
         let (own, foreign) = (status(&app, &spec, Some("ann")).await, status(&app, &spec, Some("bob")).await);
         let expected = match (spec.access, spec.personal) {
@@ -107,7 +148,7 @@ async fn a_key_of_one_user_reaches_only_what_is_declared_so() {
 
 #[test]
 fn every_get_needs_read_and_no_write_does() {
-    for route in routes() {
+    for route in every_route() {
         let spec = route.spec;
         let Access::Needs(scope) = spec.access else {
             assert_eq!(spec.method, Method::GET, "{} is public", spec.path);
@@ -119,6 +160,47 @@ fn every_get_needs_read_and_no_write_does() {
         let personal_write = spec.personal != Personal::No && !may_read;
         assert!(!personal_write || matches!(scope, Scope::Check | Scope::Ingest), "{}", spec.path);
     }
+}
+
+#[tokio::test]
+async fn a_key_of_one_user_may_not_leave_the_user_out() {
+    let app = app(vec![key("ann", &["read"], "acme", Some("ann")), key("all", &["read"], "acme", None)]);
+    for (path, own, whole) in [
+        ("/v1/samples/acme/usage", 403, 200),
+        ("/v1/samples/acme/usage?user=bob", 403, 200),
+        ("/v1/samples/acme/usage?user=ann", 200, 200),
+        ("/v1/samples/acme/usage?user=ann&user=bob", 403, 422),
+        ("/v1/samples/acme/usage?user=ann&x=1", 403, 422),
+        ("/v1/samples/globex/usage?user=ann", 403, 403),
+        ("/v1/samples/acme/users/%61nn", 200, 200),
+        ("/v1/samples/acme/users/ann%2F", 403, 422),
+    ] {
+        for (token, expected) in [("Bearer ann", own), ("Bearer all", whole)] {
+            let found = send(&app, "GET", path, &[("authorization", token)], "").await;
+            assert_eq!(found.status(), expected, "{path} {token}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_or_no_id_is_a_problem_after_the_token() {
+    let app = app(vec![key("one", &["read"], "acme", None), key("all", &["read"], "*", None)]);
+    for path in
+        ["/v1/samples/%ff", "/v1/samples/a%20b", "/v1/samples/a%2Fb", "/v1/samples/%2E%2E", "/v1/samples/%00"]
+    {
+        for (token, expected) in [("", 401), ("Bearer one", 403), ("Bearer all", 422)] {
+            let headers = [("authorization", token)];
+            let headers = if token.is_empty() { &[][..] } else { &headers };
+            let response = send(&app, "GET", path, headers, "").await;
+            assert_eq!(response.status(), expected, "{path} {token}");
+            assert_eq!(response.headers()["content-type"], "application/problem+json");
+            let code = json_of(response).await["code"].clone();
+            assert!(expected != 422 || code == "invalid_id", "{path} {code}");
+        }
+    }
+    let long = format!("/v1/samples/{}", "x".repeat(129));
+    let response = send(&app, "GET", &long, &[("authorization", "Bearer all")], "").await;
+    assert_eq!(json_of(response).await["code"], "invalid_id");
 }
 
 #[tokio::test]

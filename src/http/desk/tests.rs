@@ -2,7 +2,7 @@
 
 mod reads;
 pub mod tables;
-mod world;
+pub mod world;
 mod writes;
 
 use std::sync::Arc;

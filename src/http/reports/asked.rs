@@ -3,21 +3,21 @@
 
 use axum::http::{HeaderMap, header};
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::alert::Scope;
 use crate::domain::decision::Outcome;
 use crate::domain::ledger::Account;
 use crate::domain::reports::{
-    AlertPlace, AlertQuery, Dimension, EventPlace, EventQuery, LedgerPlace, LedgerQuery, UsagePlace, UsageQuery,
+    AlertPlace, AlertQuery, Dimension, EventPlace, EventQuery, LedgerPlace, LedgerQuery, UsagePlace,
+    UsageQuery,
 };
-use crate::domain::{FeatureId, UserId};
 use crate::http::page::{Limit, Wanted};
 use crate::http::problem::Problem;
-use crate::http::value::{Date, Id, Moment};
+use crate::http::value::{Date, FeatureName, Moment, UserName};
 
 /// How usage is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// In pages.
@@ -30,23 +30,31 @@ pub enum Format {
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct UsageAsked {
     /// Some of user, feature, team, model, day and month, with commas between; none is one sum
+    #[param(inline, nullable = false)]
     group_by: Option<String>,
     /// From this day on, in the workspace's time zone
+    #[param(inline, nullable = false)]
     from: Option<Date>,
     /// Before this day
+    #[param(inline, nullable = false)]
     to: Option<Date>,
     /// In this period, by its start date
+    #[param(inline, nullable = false)]
     period: Option<Date>,
     /// Of this user
-    user: Option<Id<UserId>>,
+    #[param(inline, nullable = false)]
+    user: Option<UserName>,
     /// On this feature
-    feature: Option<Id<FeatureId>>,
+    #[param(inline, nullable = false)]
+    feature: Option<FeatureName>,
     /// `json` or `csv`; wins over `Accept`
-    #[param(value_type = Option<String>)]
+    #[param(inline, nullable = false)]
     format: Option<Format>,
     /// Rows of a page of JSON; of a CSV, which is whole without it, rows at most
+    #[param(inline, nullable = false)]
     limit: Option<Limit>,
     /// Behind this row
+    #[param(inline, nullable = false)]
     cursor: Option<String>,
 }
 
@@ -54,18 +62,25 @@ pub struct UsageAsked {
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct EventsAsked {
     /// Of this user
-    user: Option<Id<UserId>>,
+    #[param(inline, nullable = false)]
+    user: Option<UserName>,
     /// On this feature
-    feature: Option<Id<FeatureId>>,
+    #[param(inline, nullable = false)]
+    feature: Option<FeatureName>,
     /// `allowed`, `overage` or `denied`
+    #[param(inline, nullable = false)]
     outcome: Option<String>,
     /// From this time on, RFC 3339
+    #[param(inline, nullable = false)]
     from: Option<Moment>,
     /// Before this time
+    #[param(inline, nullable = false)]
     to: Option<Moment>,
     /// Events of a page
+    #[param(inline, nullable = false)]
     limit: Option<Limit>,
     /// Behind this event
+    #[param(inline, nullable = false)]
     cursor: Option<String>,
 }
 
@@ -73,18 +88,25 @@ pub struct EventsAsked {
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct LedgerAsked {
     /// Made by this actor
+    #[param(inline, nullable = false)]
     actor: Option<String>,
     /// Of this kind
+    #[param(inline, nullable = false)]
     kind: Option<String>,
     /// With a posting on this account: `pool`, `team:<id>` or `user:<id>`
+    #[param(inline, nullable = false)]
     account: Option<String>,
     /// Made from this time on, RFC 3339
+    #[param(inline, nullable = false)]
     from: Option<Moment>,
     /// Made before this time
+    #[param(inline, nullable = false)]
     to: Option<Moment>,
     /// Entries of a page
+    #[param(inline, nullable = false)]
     limit: Option<Limit>,
     /// Behind this entry
+    #[param(inline, nullable = false)]
     cursor: Option<String>,
 }
 
@@ -92,12 +114,16 @@ pub struct LedgerAsked {
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct AlertsAsked {
     /// `pool`, `team` or `user`
+    #[param(inline, nullable = false)]
     scope: Option<String>,
     /// Of this workspace, team or user
+    #[param(inline, nullable = false)]
     id: Option<String>,
     /// Alerts of a page
+    #[param(inline, nullable = false)]
     limit: Option<Limit>,
     /// Behind this alert
+    #[param(inline, nullable = false)]
     cursor: Option<String>,
 }
 
@@ -129,7 +155,11 @@ impl UsageAsked {
     /// How to answer: as `format` says, else as `Accept` prefers.
     pub fn format(&self, headers: &HeaderMap) -> Format {
         let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-        let csv = if wish(accept, "text/csv") > wish(accept, "application/json") { Format::Csv } else { Format::Json };
+        let csv = if wish(accept, "text/csv") > wish(accept, "application/json") {
+            Format::Csv
+        } else {
+            Format::Json
+        };
         self.format.unwrap_or(csv)
     }
 
@@ -144,7 +174,8 @@ fn wish(accept: &str, content_type: &str) -> u16 {
     let named = accept.split(',').map(|item| item.split(';').map(str::trim).collect::<Vec<_>>());
     let weight = |item: Vec<&str>| {
         let quality = item.iter().find_map(|part| part.strip_prefix("q="));
-        quality.map_or(1000, |quality| (quality.parse::<f32>().unwrap_or(0.0).clamp(0.0, 1.0) * 1000.0) as u16)
+        quality
+            .map_or(1000, |quality| (quality.parse::<f32>().unwrap_or(0.0).clamp(0.0, 1.0) * 1000.0) as u16)
     };
     named.filter(|item| item[0].eq_ignore_ascii_case(content_type)).map(weight).max().unwrap_or(0)
 }
@@ -165,7 +196,8 @@ impl EventsAsked {
     /// The question. Errors: an outcome without rows, a strange cursor.
     pub fn query(&self) -> Result<EventQuery, Problem> {
         let wanted = Wanted::<EventPlace>::read(self.limit, self.cursor.as_deref())?;
-        let outcomes = [Outcome::Allowed, Outcome::Overage, Outcome::Denied].map(|word| (word.as_str(), word));
+        let outcomes =
+            [Outcome::Allowed, Outcome::Overage, Outcome::Denied].map(|word| (word.as_str(), word));
         Ok(EventQuery {
             user: self.user.clone().map(|id| id.0),
             feature: self.feature.clone().map(|id| id.0),

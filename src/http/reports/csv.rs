@@ -46,8 +46,10 @@ pub async fn answer(
         let page = rest.page().await.inspect_err(|fault| tracing::warn!(%fault, "a CSV was broken off"))?;
         Ok::<_, Trouble>(Some((Bytes::from(lines(&page.items)), (None, rest.behind(page)))))
     });
-    let headers =
-        [(header::CONTENT_TYPE, CONTENT_TYPE), (header::CONTENT_DISPOSITION, "attachment; filename=\"usage.csv\"")];
+    let headers = [
+        (header::CONTENT_TYPE, CONTENT_TYPE),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"usage.csv\""),
+    ];
     Ok((headers, Body::from_stream(pages)).into_response())
 }
 
@@ -71,7 +73,12 @@ fn lines(rows: &[UsageRow]) -> String {
 
 fn row(row: &UsageRow) -> String {
     let sums = row.sums();
-    line(row.by.iter().map(|(_, value): &(Dimension, String)| value.as_str()).chain(sums.iter().map(String::as_str)))
+    line(
+        row.by
+            .iter()
+            .map(|(_, value): &(Dimension, String)| value.as_str())
+            .chain(sums.iter().map(String::as_str)),
+    )
 }
 
 fn line<'a>(fields: impl Iterator<Item = &'a str>) -> String {
@@ -93,9 +100,13 @@ mod tests {
 
     #[test]
     fn a_field_is_quoted_when_it_must_be() {
-        for (field, written) in
-            [("m-1", "m-1"), ("", ""), ("a,b", "\"a,b\""), ("say \"x\"", "\"say \"\"x\"\"\""), ("a\nb", "\"a\nb\"")]
-        {
+        for (field, written) in [
+            ("m-1", "m-1"),
+            ("", ""),
+            ("a,b", "\"a,b\""),
+            ("say \"x\"", "\"say \"\"x\"\"\""),
+            ("a\nb", "\"a\nb\""),
+        ] {
             assert_eq!(quoted(field), written);
         }
         assert_eq!(line(["a", "b,c"].into_iter()), "a,\"b,c\"\r\n");

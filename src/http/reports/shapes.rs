@@ -1,12 +1,31 @@
-//! How the rows of reports look in the API's document. The rows themselves are the domain's; a test
-//! holds their fields against these.
-#![expect(dead_code, reason = "only the schemas of these are used")]
+//! Rows of reports whose form in answers differs from the domain's: usage, whose columns are those that
+//! were asked for, and alerts.
 
-use utoipa::ToSchema;
+use std::borrow::Cow;
 
-/// Usage of one combination of values; the dimensions that were not asked for are absent.
+use serde::Serialize;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::domain::Credits;
+use crate::domain::alert::{Alert, AlertState, Scope};
+use crate::domain::period::{Instant, PeriodName};
+use crate::domain::reports::UsageRow;
+
+/// A CSV with a header row; the names are those of JSON
 #[derive(ToSchema)]
-pub struct Usage {
+pub struct Csv(#[expect(dead_code, reason = "only its schema is used")] String);
+
+/// A row of usage.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Usage(pub UsageRow);
+
+/// Usage of one combination of values; the dimensions that were not asked for are absent
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct Columns {
     /// Who
     #[schema(nullable = false)]
     user: Option<String>,
@@ -37,146 +56,54 @@ pub struct Usage {
     overage_events: u64,
 }
 
-/// One decided event.
-#[derive(ToSchema)]
-pub struct Event {
-    /// The producer's id
-    event_id: String,
-    /// The producer
-    source: String,
-    /// When it happened
-    #[schema(format = DateTime)]
-    time: String,
-    /// Who
-    user: String,
-    /// What on
-    feature: String,
-    /// Credits that it asked for
-    credits: f64,
-    /// The model, when it was named
-    #[schema(required)]
-    model: Option<String>,
-    /// Tokens in, when they were counted
-    #[schema(required)]
-    input_tokens: Option<u64>,
-    /// Tokens out, when they were counted
-    #[schema(required)]
-    output_tokens: Option<u64>,
-    /// Units, when they were counted
-    #[schema(required)]
-    quantity: Option<u64>,
-    /// The hold that it named
-    #[schema(required)]
-    hold: Option<String>,
-    /// That hold was unknown, ended or another user's
-    hold_ignored: bool,
-    /// The user's team when it was decided
-    #[schema(required)]
-    team: Option<String>,
-    /// The start date of the period that it counts in
-    #[schema(format = Date)]
-    period: String,
-    /// The day that it counts on
-    #[schema(format = Date)]
-    day: String,
-    /// `allowed`, `overage` or `denied`
-    outcome: String,
-    /// The first rule that failed
-    #[schema(required)]
-    reason: Option<String>,
-    /// The level of that rule, with its numbers before the event
-    #[schema(required)]
-    blocked_by: Option<EventBlockedBy>,
-    /// Where its credits came from
-    drawn: EventDrawn,
-    /// When its credits were given back
-    #[schema(format = DateTime, required)]
-    reversed_at: Option<String>,
-    /// The rate card that priced it
-    #[schema(required)]
-    rate_version: Option<String>,
-    /// When it was decided
-    #[schema(format = DateTime)]
-    decided_at: String,
-    /// Where it lies in the input topic
-    partition: i32,
-    /// Its offset there
-    offset: i64,
-    /// Epoch of its decision
-    epoch: u64,
-    /// Sequence of its decision
-    sequence: u64,
+impl PartialSchema for Usage {
+    fn schema() -> RefOr<Schema> {
+        Columns::schema()
+    }
 }
 
-/// The level that an event failed at.
-#[derive(ToSchema)]
-pub struct EventBlockedBy {
-    /// `workspace`, `feature`, `user` or `pool`
-    level: String,
-    /// Of whom: the user, the feature or the workspace
+impl ToSchema for Usage {
+    fn name() -> Cow<'static, str> {
+        "Usage".into()
+    }
+}
+
+/// A threshold that was crossed, up or down
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Alert)]
+pub struct AlertLine {
+    /// Whose total
+    scope: Scope,
+    /// The workspace, team or user
     id: String,
-    /// The ceiling; null for accounts
-    #[schema(required)]
-    limit: Option<f64>,
-    /// Spent (limits) or used (accounts)
-    used: f64,
-    /// Set aside by holds
-    held: f64,
-    /// What would still have fitted
-    remaining: f64,
+    /// The percentage, 1 to 100
+    threshold: u8,
+    /// Used and held over the total
+    ratio: f64,
+    /// Used and held; of a shortfall: what was got
+    used: Credits,
+    /// Of how much
+    total: Credits,
+    /// The period
+    period: PeriodName,
+    /// When it was raised
+    at: Instant,
+    /// Up, down, or a standing amount that did not fit
+    state: AlertState,
 }
 
-/// Where an event's credits came from.
-#[derive(ToSchema)]
-pub struct EventDrawn {
-    /// From the user's account
-    user: f64,
-    /// From the team's account
-    team: f64,
-    /// From the pool
-    pool: f64,
-    /// Beyond accounts
-    overage: f64,
-}
-
-/// One entry of the ledger.
-#[derive(ToSchema)]
-pub struct LedgerEntry {
-    /// Raised by each rebuild
-    epoch: u64,
-    /// Gapless in an epoch, from 1
-    sequence: u64,
-    /// `top_up`, `grant`, `transfer`, `opening` and others
-    kind: String,
-    /// Who did it
-    actor: String,
-    /// Why, in their words
-    #[schema(required)]
-    reason: Option<String>,
-    /// The key under which a retry is recognised
-    #[schema(required)]
-    idempotency_key: Option<String>,
-    /// The start date of its period
-    #[schema(format = Date)]
-    period: String,
-    /// When it was made
-    #[schema(format = DateTime)]
-    at: String,
-    /// What was moved; together they sum to what entered or left
-    postings: Vec<LedgerPosting>,
-    /// The change itself; its fields depend on the kind
-    #[schema(value_type = Object)]
-    change: (),
-}
-
-/// Credits that entered or left an account.
-#[derive(ToSchema)]
-pub struct LedgerPosting {
-    /// `pool`, `team:<id>` or `user:<id>`
-    account: String,
-    /// The start date of its period
-    #[schema(format = Date)]
-    period: String,
-    /// Below 0 when they left
-    credits: f64,
+impl From<Alert> for AlertLine {
+    fn from(alert: Alert) -> Self {
+        Self {
+            ratio: alert.ratio(),
+            scope: alert.scope,
+            id: alert.id,
+            threshold: alert.threshold,
+            used: alert.used,
+            total: alert.total,
+            period: alert.period,
+            at: alert.at,
+            state: alert.state,
+        }
+    }
 }

@@ -240,6 +240,12 @@ local function write_book(book)
     end
   end
   hset(book.key, flat)
+  for i = 1, #book.order do
+    local entry = book.order[i]
+    if entry.kind == 'u' and not entry.found and is_touched(entry) then
+      call('SADD', prefix .. 'k:' .. book.space.id, entry.id)
+    end
+  end
 end
 
 local function tell_book(book)

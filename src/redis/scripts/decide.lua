@@ -206,6 +206,7 @@ if #moved > 0 then return pack({'moved', moved}) end
 local pools, teams, users, features = {}, {}, {}, {}
 local latest = {} -- for each user {cells of the latest day, place of each feature, features touched}
 local unopened, outbox = {}, {}
+local newcomers = {} -- of each workspace, users whom the period has not seen
 local hold_features = {} -- for each group {feature, record, ...} that only holds name
 local of_holds = {}
 for g = 1, nG do hold_features[g], of_holds[g] = {}, {} end
@@ -251,7 +252,13 @@ for g = 1, nG do
   for i = 1, #us do
     local packed = read[1 + i]
     local record, cells
-    if packed then record, cells = unpack_record(packed) else record, cells = new_user() end
+    if packed then
+      record, cells = unpack_record(packed)
+    else
+      record, cells = new_user()
+      newcomers[w] = newcomers[w] or {}
+      newcomers[w][#newcomers[w] + 1] = us[i]
+    end
     users[us[i]] = record
     latest[us[i]] = {cells, {}, {}}
   end
@@ -590,6 +597,13 @@ for i = 1, #cold_list do
   tell_cells(u, day, cells)
 end
 
+for w, list in pairs(newcomers) do
+  local names = {}
+  for i = 1, #list do
+    if dirty_users[list[i]] then names[#names + 1] = U[2 * list[i]] end
+  end
+  if #names > 0 then call('SADD', prefix .. 'k:' .. ids[w], unpack(names)) end
+end
 for i, pair in pairs(holds) do
   pair[2][12] = E[12 * i - 5]
   end_hold(ids[G[4 * E[12 * i - 9] - 3]], pair[1], pair[2], SETTLED, times[6])

@@ -8,7 +8,7 @@
 --   arguments by kind, amounts in microcredits:
 --     check    {user, feature, credits}                    changes nothing
 --     make     {user, feature, credits, hold, expires ms}
---     settle   {hold, credits}                             puts its event into the outbox
+--     settle   {hold, credits, change as JSON text}        puts its event and its ledger entry into the outbox
 --     void     {hold}
 --
 -- Reply    packed {'due'}: nothing was done, as in decide.lua
@@ -107,7 +107,7 @@ local function live(space, id)
   return nil, refused('hold_settled', hold[12]), hold
 end
 
-function kinds.settle(space, _, _, args)
+function kinds.settle(space, _, _, args, who)
   local id, credits = args[1], amount(args[2])
   local hold, refusal, ended = live(space, id)
   local known = hold or ended
@@ -119,6 +119,7 @@ function kinds.settle(space, _, _, args)
   hold[11], hold[12] = SETTLING, credits
   space.dirty = true
   space.outbox[#space.outbox + 1] = pack({'settle', space.id, id, hold[1], hold[2], credits, now})
+  add_entry(space, 'settle', hold[4], now, {}, args[3], who)
   call('HSET', prefix .. 'h:' .. space.id, id, pack(hold))
   call('ZREM', due_key, space.id .. ' ' .. id)
   return {'ok', id, hold, now, {}}
@@ -157,7 +158,7 @@ local function answer(request)
   local book = (kind == 'check' or kind == 'make') and book_of(space, placing[1]) or nil
   local reply = unready(space, request, placing, book)
   if reply then return reply end
-  reply = kinds[kind](space, placing, book, args)
+  reply = kinds[kind](space, placing, book, args, who)
   if kind ~= 'check' and reply[1] ~= 'rebuild' then remember(space.id, who, pack(reply)) end
   return reply
 end

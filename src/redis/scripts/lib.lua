@@ -14,6 +14,7 @@
 --       t:<team>   {default user limit, monthly reserve}
 --       f:<feature> {limit}
 --   s:<workspace>              hash  account -> credits transferred out of the pool when a period opens
+--   k:<workspace>              set   every user that an event or a write ever named
 --   p:<workspace>:<period>     hash  the books of a period:
 --       p          {credited, out, used, held | total, used, held, overage of the whole workspace | top-ups, alerted}
 --       t:<team>   {credited, out, used, held | standing, alerted}

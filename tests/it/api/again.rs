@@ -6,8 +6,11 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Api, Installation};
 
+/// Method, path, body, and a kind of entry with the count that the ledger then has of it.
+type Sent = (&'static str, &'static str, Value, Option<(&'static str, usize)>);
+
 /// What is sent, and how many entries of which kind the ledger then has of it.
-fn writes() -> Vec<(&'static str, &'static str, Value, Option<(&'static str, usize)>)> {
+fn writes() -> Vec<Sent> {
     vec![
         ("PUT", "/plan", json!({"monthly_credits": 2000}), Some(("plan", 2))),
         (

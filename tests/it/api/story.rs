@@ -152,7 +152,7 @@ async fn a_shared_pool(acme: &mut Workspace) {
     acme.api.write("PATCH", "/v1/workspaces/acme/users/user-5", json!({"team": "design"})).await;
     acme.spend("user-5", "image_generation", 100.0).await;
     let team = acme.api.get("/v1/workspaces/acme/teams/design").await;
-    assert_eq!(n(&team, "remaining"), 19_900.0, "a member draws on the reserve first: {team}");
+    assert_eq!(n(&team["account"], "remaining"), 19_900.0, "a member draws on the reserve first: {team}");
     let whole = acme.whole().await;
     assert_eq!((n(&whole, "reserved_for_teams"), n(&whole, "pool_remaining")), (20_000.0, 323_687.5));
 }

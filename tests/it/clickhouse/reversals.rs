@@ -92,7 +92,7 @@ async fn an_event_without_a_row_is_passed_over() {
 async fn an_entry_of_a_reversal_marks_its_event() {
     let database = database().await;
     let event = event();
-    record(&database, &[event.clone()]).await;
+    record(&database, std::slice::from_ref(&event)).await;
     let mut broken = entry(&event);
     (broken.sequence, broken.change) = (5, serde_json::json!({"kind": "reversal"}));
     for _ in 0..2 {

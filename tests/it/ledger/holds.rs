@@ -147,6 +147,11 @@ async fn a_settle_stays_held_until_its_own_event_is_decided() {
         .iter()
         .filter(|pending| matches!(pending.item, tollgate::domain::ledger::Outgoing::Settle(_)));
     assert_eq!(settles.count(), 1);
+    let entries = ledger.pending(shard, 100).await.unwrap();
+    let entries = entries.iter().filter(|pending| {
+        matches!(&pending.item, tollgate::domain::ledger::Outgoing::Entry(entry) if entry.kind == "settle")
+    });
+    assert_eq!(entries.count(), 1, "and one entry in the ledger");
     let mut own = usage(2, "h1", 6, late);
     own.event.source = SETTLES.into();
     let effects = ledger.decide(&[own], &[], late).await.unwrap();

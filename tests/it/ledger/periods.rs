@@ -186,3 +186,20 @@ async fn standing_amounts_leave_the_pool_teams_first_and_the_shortfall_is_told()
         outbox.iter().filter(|pending| matches!(&pending.item, Outgoing::Alert(alert) if alert.id == "bob"));
     assert_eq!(alerts.count(), 1);
 }
+
+#[tokio::test]
+async fn whoever_was_seen_once_is_seen_in_every_later_month() {
+    let name = Name::new("periods");
+    let ledger = ledger(&name, 100);
+    let (november, december) = (at("2026-11-10T00:00:00Z"), at("2026-12-10T00:00:00Z"));
+    change(&ledger, Change::Plan(Plan::monthly(Credits::whole(100))), november).await;
+    spend(&ledger, 0, november, november).await;
+    let view = ledger.view(&acme(), None, december).await.unwrap().unwrap();
+    assert_eq!(view.period.name.to_string(), "2026-12-01");
+    assert_eq!(view.book().total, Credits::whole(100), "as its first touch would open it");
+    let ann = UserId::parse("ann").unwrap();
+    assert!(view.state.users.contains_key(&ann), "idle in December, and still there");
+    assert!(!view.book().users.contains_key(&ann));
+    let redis = ledger.book(&acme(), "2026-12-01".parse().unwrap()).await.unwrap();
+    assert!(!redis.opened, "looking opens nothing");
+}

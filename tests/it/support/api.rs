@@ -52,6 +52,18 @@ impl Api {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Answer {
+        let bytes = body.map(|body| serde_json::to_string(body).unwrap());
+        self.send_text(method, path, headers, bytes).await
+    }
+
+    /// Sends a request with headers and a body as it is, JSON or not.
+    pub async fn send_text(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Answer {
         let mut request =
             axum::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         if let Some(token) = &self.token {
@@ -63,8 +75,7 @@ impl Api {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let bytes = body.map(|body| serde_json::to_vec(body).unwrap()).unwrap_or_default();
-        let request = request.body(Full::new(bytes.into())).unwrap();
+        let request = request.body(Full::new(body.unwrap_or_default().into())).unwrap();
         let answer = self.http.request(request).await.unwrap_or_else(|fault| panic!("{path}: {fault:?}"));
         let status = answer.status().as_u16();
         let bytes = answer.into_body().collect().await.unwrap().to_bytes();

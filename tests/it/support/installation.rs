@@ -66,9 +66,15 @@ impl Installation {
 
     /// Starts the service and waits until it is ready; its log is in the test's folder.
     pub async fn serve(&self) -> Service {
+        self.serve_as(&["serve"]).await
+    }
+
+    /// The same, with these arguments.
+    pub async fn serve_as(&self, arguments: &[&str]) -> Service {
         let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
-        let child = self.command(&["serve"]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let mut service = Service { child, address: self.settings.ops.listen.to_string() };
+        let child = self.command(arguments).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let (address, api) = (self.settings.ops.listen.to_string(), self.settings.http.listen.to_string());
+        let mut service = Service { child, address, api };
         let deadline = Instant::now() + READY_DEADLINE;
         while !service.get("/readyz").await.is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
             let gone = service.child.try_wait().unwrap();
@@ -98,6 +104,7 @@ impl Installation {
 pub struct Service {
     child: Child,
     address: String,
+    api: String,
 }
 
 impl Service {
@@ -121,14 +128,26 @@ impl Service {
 
     /// Head and body of a page of the operators' port; none when nobody answers.
     pub async fn get(&self, path: &str) -> Option<String> {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let mut stream = tokio::net::TcpStream::connect(&self.address).await.ok()?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
-        stream.write_all(request.as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.ok()?;
-        Some(answer)
+        ask(&self.address, &format!("GET {path} HTTP/1.1\r\n"), "").await
     }
+
+    /// Head and body of the API's answer; none when nobody answers. `head` is the request's, line by line.
+    pub async fn ask(&self, head: &[&str], body: &str) -> Option<String> {
+        let lines: String = head.iter().map(|line| format!("{line}\r\n")).collect();
+        ask(&self.api, &lines, body).await
+    }
+}
+
+async fn ask(address: &str, head: &str, body: &str) -> Option<String> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
+    let length = body.len();
+    let request =
+        format!("{head}Host: {address}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    Some(answer)
 }
 
 impl Drop for Service {

@@ -30,7 +30,9 @@ async fn a_workspace_shows_its_sums_and_when_they_were_so() {
         "period": {"name": "2026-11-01", "start": "2026-11-01T00:00:00Z", "end": "2026-12-01T00:00:00Z"},
         "total": 1000, "allocated_to_users": 400, "reserved_for_teams": 0, "used": 0, "held": 0, "overage": 0,
         "remaining": 1000, "pool_remaining": 600, "oversubscription": 1.0, "user_count": 1,
+        "forecast": body["forecast"],
     });
+    assert!(body.as_object().unwrap().contains_key("forecast"), "{body}");
     assert_eq!((status, body), (200, expected));
 }
 

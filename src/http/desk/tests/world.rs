@@ -7,12 +7,12 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 
 use crate::domain::change::{Author, Change, Changed, Refusal, Reversed, UserStanding};
-use crate::domain::hold::{CheckAnswer, Hold, HoldAnswer, HoldRequest, HoldState, Wish};
+use crate::domain::hold::{CheckAnswer, Hold, HoldAnswer, HoldRequest, Wish};
 use crate::domain::ledger::{Account, Balance, Effects};
 use crate::domain::model::Model;
 use crate::domain::period::{Instant, PeriodName};
 use crate::domain::ports::{Office, Trouble, View};
-use crate::domain::{Credits, HoldId, TeamId, UserId, WorkspaceId, standing};
+use crate::domain::{Credits, HoldId, UserId, WorkspaceId};
 
 type Kept = (String, Result<Changed, Refusal>);
 
@@ -20,7 +20,7 @@ type Kept = (String, Result<Changed, Refusal>);
 pub struct FakeOffice {
     model: Mutex<Model>,
     kept: Mutex<BTreeMap<String, Kept>>,
-    holds: Mutex<BTreeMap<HoldId, HoldAnswer>>,
+    holds: Mutex<BTreeMap<HoldId, Hold>>,
 }
 
 pub fn at() -> Instant {
@@ -40,14 +40,7 @@ impl FakeOffice {
     }
 
     fn make(&self, workspace: &WorkspaceId, change: &Change) -> Result<Changed, Refusal> {
-        let mut model = self.model.lock().unwrap();
-        match change {
-            Change::Users { users } => users
-                .iter()
-                .try_for_each(|user| model.change(workspace, &Change::User(user.clone()), at()))?,
-            change => model.change(workspace, change, at())?,
-        }
-        drop(model);
+        self.model.lock().unwrap().change(workspace, change, at())?;
         let view = self.look(workspace).unwrap();
         let mut changed = changed(&view, workspace);
         let named: Vec<&UserId> = match change {
@@ -133,28 +126,11 @@ impl Office for FakeOffice {
         request: &'a HoldRequest,
         _author: &'a Author,
     ) -> BoxFuture<'a, Result<Result<HoldAnswer, Refusal>, Trouble>> {
+        let made = self.model.lock().unwrap().hold(workspace, request, at());
+        let period = self.look(workspace).unwrap().period;
+        let answer = made.map(|hold| HoldAnswer { hold, bends: None, period, at: at() });
         let mut holds = self.holds.lock().unwrap();
-        let answer = match request {
-            HoldRequest::Make { hold, wish, ttl_seconds } => {
-                let view = self.look(workspace).unwrap();
-                let check = standing::check(&view, workspace, wish);
-                check.denial.map_or(Ok(()), |denial| Err(Refusal::Denied(Box::new(denial)))).map(|()| {
-                    let answer = made(&view, hold, wish, *ttl_seconds);
-                    holds.insert(hold.clone(), answer.clone());
-                    answer
-                })
-            }
-            HoldRequest::Settle { hold, credits } => {
-                holds.get_mut(hold).ok_or(Refusal::UnknownHold).map(|answer| {
-                    (answer.hold.settled, answer.hold.state) = (Some(*credits), HoldState::Settling);
-                    answer.clone()
-                })
-            }
-            HoldRequest::Void { hold } => holds.get_mut(hold).ok_or(Refusal::UnknownHold).map(|answer| {
-                answer.hold.state = HoldState::Voided;
-                answer.clone()
-            }),
-        };
+        holds.extend(answer.iter().map(|answer| (answer.hold.id.clone(), answer.hold.clone())));
         ready(Ok(answer)).boxed()
     }
 
@@ -163,11 +139,11 @@ impl Office for FakeOffice {
         workspace: &'a WorkspaceId,
         wish: &'a Wish,
     ) -> BoxFuture<'a, Result<CheckAnswer, Trouble>> {
-        ready(Ok(standing::check(&self.look(workspace).unwrap(), workspace, wish))).boxed()
+        ready(Ok(self.model.lock().unwrap().check(workspace, wish, at()))).boxed()
     }
 
     fn holds<'a>(&'a self, _workspace: &'a WorkspaceId) -> BoxFuture<'a, Result<Vec<Hold>, Trouble>> {
-        let holds = self.holds.lock().unwrap().values().map(|answer| answer.hold.clone()).collect();
+        let holds = self.holds.lock().unwrap().values().cloned().collect();
         ready(Ok(holds)).boxed()
     }
 
@@ -183,24 +159,6 @@ impl Office for FakeOffice {
     fn workspaces(&self) -> BoxFuture<'_, Result<Vec<WorkspaceId>, Trouble>> {
         ready(Ok(["a", "b", "c"].map(|id| WorkspaceId::parse(id).unwrap()).to_vec())).boxed()
     }
-}
-
-fn made(view: &View, hold: &HoldId, wish: &Wish, ttl_seconds: u32) -> HoldAnswer {
-    let expires_at = Instant::from_micros(at().micros() + i64::from(ttl_seconds) * 1_000_000);
-    let hold = Hold {
-        id: hold.clone(),
-        user: wish.user.clone(),
-        feature: wish.feature.clone(),
-        team: None::<TeamId>,
-        period: view.period.name,
-        credits: wish.credits,
-        held: [Credits::ZERO, Credits::ZERO, wish.credits],
-        made_at: at(),
-        expires_at,
-        state: HoldState::Open,
-        settled: None,
-    };
-    HoldAnswer { hold, bends: None, period: view.period, at: at() }
 }
 
 /// The event that [`super::tables::FakeReports`] knows.

@@ -168,12 +168,15 @@ async fn a_hold_is_made_settled_and_voided() {
     assert_eq!((&list["items"][0]["id"], &list["items"][0]["period"]), (&json!("h1"), &json!("2026-11-01")));
     let (status, settled) = api.ask("POST", "/w/holds/h1/settle", r#"{"credits": 12}"#).await;
     assert_eq!((status, &settled["settled"]), (202, &json!(12)));
-    assert_eq!(api.ask("DELETE", "/w/holds/h1", "").await.0, 200);
+    assert_eq!(api.refused("DELETE", "/w/holds/h1", "").await, (409, "hold_settled".into()));
+    let other = hold.replace("h1", "h2");
+    assert_eq!(api.ask("POST", "/w/holds", &other).await.0, 201);
+    assert_eq!(api.ask("DELETE", "/w/holds/h2", "").await.0, 200);
     assert_eq!(api.refused("DELETE", "/w/holds/h9", "").await, (404, "unknown_hold".into()));
     let (status, body) =
         api.ask("POST", "/w/holds", r#"{"user": "ann", "feature": "ai_chat", "credits": 1001}"#).await;
     assert_eq!((status, &body["code"]), (402, &json!("insufficient_credits")));
-    assert_eq!(body["blocked_by"]["remaining"], 1000);
+    assert_eq!(body["blocked_by"]["remaining"], 990);
     for ttl in ["0", "86401", "-1", "99999999999"] {
         let body = format!(r#"{{"user": "ann", "feature": "f", "credits": 1, "ttl_seconds": {ttl}}}"#);
         assert_eq!(api.refused("POST", "/w/holds", &body).await, (422, "invalid_ttl_seconds".into()));
