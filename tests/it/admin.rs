@@ -149,6 +149,7 @@ fn reads_of_balances(it: &Installation) {
     let shown = json_of(it, "show acme");
     assert_eq!((&shown["total"], &shown["plan"]["default_user_limit"]), (&json!(2141), &json!(300)));
     assert_eq!(shown["users"].as_array().unwrap().len(), 4);
+    assert_eq!(shown["forecast"]["total"], 2141);
 
     assert_told(it, "users acme --limit 1", &["the first 1 users", "--all"]);
     let page = json_of(it, "users acme --sort user --limit 3");
@@ -204,6 +205,7 @@ async fn usage_holds_and_reversals_are_told() {
     assert_eq!((&alerts[0]["threshold"], &alerts[0]["ratio"]), (&json!(50), &json!(0.6)));
     assert_told(&it, "forecast acme", &["the whole workspace", "user:ann", "37"]);
     let forecast = json_of(&it, "forecast acme");
+    assert_eq!(forecast["user_count"], 2);
     assert_eq!((&forecast["pool"]["used"], &forecast["users"][0]["user"]), (&json!(37), &json!("ann")));
 
     assert_told(&it, "check acme ann ai_chat 20", &["Yes: 20 credits of ann on ai_chat would pass"]);

@@ -24,6 +24,7 @@ struct Answer {
     pool: Forecast,
     teams: Vec<TeamForecast>,
     users: Vec<UserForecast>,
+    user_count: usize,
     advice: Advice,
 }
 
@@ -51,6 +52,7 @@ impl From<Outlook> for Answer {
         Self {
             pool,
             teams: teams.into_iter().map(|(team, forecast)| TeamForecast { team, forecast }).collect(),
+            user_count: users.len(),
             users: users.into_iter().map(of_user).collect(),
             advice,
         }

@@ -12,7 +12,10 @@ use super::paging::listed;
 use crate::cli::table::{self, Column, or_dash};
 use crate::domain::book::Workspace;
 use crate::domain::change::{CarryOver, Enforcement, Plan, Thresholds};
+use crate::domain::forecast::Forecast;
+use crate::domain::outlook;
 use crate::domain::ports::View;
+use crate::domain::reports::Reports;
 use crate::domain::standing::{self, FeatureLine, Roster, Summary, TeamLine, UserLine};
 use crate::domain::{Credits, WorkspaceId};
 use crate::http::answer::{About, Head};
@@ -71,6 +74,7 @@ fn plan_of(state: &Workspace) -> Plan {
 struct Whole {
     #[serde(flatten)]
     summary: Summary,
+    forecast: Option<Forecast>,
     plan: Option<PlanLine>,
     users: Vec<UserLine>,
     teams: Vec<TeamLine>,
@@ -84,6 +88,7 @@ pub async fn show(clerk: &Clerk<'_>, args: ShowArgs) -> anyhow::Result<()> {
     let planned = view.state.calendar.version() > 0;
     let whole = Whole {
         summary: Summary::of(&view),
+        forecast: forecast(clerk, &workspace, &view).await,
         plan: planned.then(|| PlanLine::from(&plan_of(&view.state))),
         users: Roster::default().lines(&view, usize::MAX),
         teams: standing::teams(&view),
@@ -91,6 +96,16 @@ pub async fn show(clerk: &Clerk<'_>, args: ShowArgs) -> anyhow::Result<()> {
     };
     let answer = About { head: Head::of(&workspace, &view), it: whole };
     clerk.print(&answer, || text(&workspace, &view, &answer.it))
+}
+
+/// Of the running period alone. Balances never wait for tables that are away: it is left out then.
+async fn forecast(clerk: &Clerk<'_>, workspace: &WorkspaceId, view: &View) -> Option<Forecast> {
+    let (from, to) = outlook::days(view);
+    if !(view.period.start..view.period.end).contains(&view.as_of) {
+        return None;
+    }
+    let days = clerk.tables().daily_totals(workspace, from, to).await.ok()?;
+    Some(outlook::of_pool(view, &days))
 }
 
 fn text(id: &WorkspaceId, view: &View, whole: &Whole) -> String {
