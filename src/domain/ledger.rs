@@ -83,7 +83,7 @@ pub struct Entry {
     pub epoch: u64,
     /// Gapless in workspace and epoch, from 1.
     pub sequence: u64,
-    /// [`Change::kind`], or `opening`.
+    /// [`super::change::Change::kind`], or `opening`.
     pub kind: String,
     /// Who did it.
     pub actor: String,
