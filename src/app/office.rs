@@ -44,8 +44,9 @@ impl Desk {
     }
 
     /// Hands on what changed, and what was opened and swept on the way. The reader is slow only while ClickHouse is: then whoever changes waits.
-    async fn tell(&self, mut effects: Effects) {
-        effects.extend(self.ledger.take_rare());
+    async fn tell(&self, touched: Effects) {
+        let mut effects = self.ledger.take_rare();
+        effects.extend(touched);
         let expired = effects.holds_expired as u64;
         if expired > 0 {
             count_holds("expired", expired);

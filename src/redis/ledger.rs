@@ -120,10 +120,11 @@ impl Ledger for RedisLedger {
             decisions.extend(numbered);
             effects.extend(part);
         }
-        effects.extend(self.take_rare());
+        let mut told = self.take_rare(); // older than what the events left
+        told.extend(effects);
         decisions.sort_unstable_by_key(|(at, _)| *at);
-        effects.decisions = decisions.into_iter().map(|(_, decision)| decision).collect();
-        Ok(effects)
+        told.decisions = decisions.into_iter().map(|(_, decision)| decision).collect();
+        Ok(told)
     }
 }
 
