@@ -43,7 +43,8 @@ impl Desk {
         Self { ledger: Arc::clone(&stores.ledger), relay, told }
     }
 
-    /// Hands on what changed, and what was opened and swept on the way. The reader is slow only while ClickHouse is: then whoever changes waits.
+    /// Hands on what changed, and what was opened and swept on the way. The reader is slow only while
+    /// ClickHouse is: then whoever changes waits.
     async fn tell(&self, touched: Effects) {
         let mut effects = self.ledger.take_rare();
         effects.extend(touched);
