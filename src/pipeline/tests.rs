@@ -7,6 +7,7 @@ mod chaos;
 mod counts;
 mod outage;
 mod process;
+mod simulation;
 mod stop;
 mod tables;
 mod trouble;
