@@ -37,7 +37,9 @@ impl Life {
                 self.ask(workspace(number), Request::Change(Change::Plan(plan)));
             }
         }
-        for _ in 0..60 + self.world.roll(100) {
+        self.reap();
+        (0..self.asks.len()).for_each(|at| self.ask_again(at));
+        for _ in 0..80 + self.world.roll(120) {
             self.reap();
             if self.world.is_broken() {
                 return;
@@ -50,19 +52,19 @@ impl Life {
         let number = self.world.roll(100);
         match number {
             0..=17 => self.produce(),
-            18..=45 => self.one(|process, dice| process.feed(1 + dice % 8)),
-            46..=55 => self.one(|process, dice| process.commit(dice % 5 > 0)),
-            56..=69 => self.pass().await,
-            70..=74 => self.rebalance().await,
-            75..=76 => self.steal(),
-            77..=78 => self.hear(),
-            79..=80 => self.freeze(),
-            81 => self.kill(),
-            82 => self.leave().await,
-            83 => self.rewind(),
-            84 => self.one(|process, _| process.flush()),
-            85..=86 => self.outage(),
-            87..=93 => {
+            18..=41 => self.one(|process, dice| process.feed(1 + dice % 8)),
+            42..=51 => self.one(|process, dice| process.commit(dice % 5 > 0)),
+            52..=66 => self.pass().await,
+            67..=71 => self.rebalance().await,
+            72..=73 => self.steal(),
+            74..=75 => self.hear(),
+            76..=77 => self.freeze(),
+            78 => self.kill(),
+            79 => self.leave().await,
+            80 => self.rewind(),
+            81 => self.one(|process, _| process.flush()),
+            82..=83 => self.outage(),
+            84..=92 => {
                 let ask = asks::drawn(&mut self.world.lock().dice, self.asks.len());
                 self.asks.push(Arc::new(ask));
                 self.ask_again(self.asks.len() - 1);
@@ -88,7 +90,8 @@ impl Life {
     }
 
     async fn pass(&self) {
-        let ms = self.world.roll(900);
+        let longest = if self.world.roll(8) == 0 { 12_000 } else { 900 };
+        let ms = self.world.roll(longest);
         sleep(Duration::from_millis(ms)).await;
     }
 

@@ -27,6 +27,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use tokio::runtime::Builder;
 
@@ -151,6 +152,8 @@ async fn end_of(life: &mut Life) {
     let world = std::sync::Arc::clone(&life.world);
     for touched in [false, true] {
         if touched {
+            // Until every hold has expired: what ends by itself is no fault of a replay.
+            tokio::time::sleep(Duration::from_secs(40)).await;
             life.touch();
         }
         let rests = life.heal().await;
@@ -162,7 +165,7 @@ async fn end_of(life: &mut Life) {
         }
     }
     // Zombies and balances that are still on their way.
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let still = {
         let mut state = world.lock();
         let judged = end::agrees(&state);
@@ -172,7 +175,7 @@ async fn end_of(life: &mut Life) {
     };
     life.start_anew();
     let rests = life.heal().await;
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let mut state = world.lock();
     state.judge(holds(Law::Converges, rests, || "a replay does not end".to_owned()));
     let judged = still.is_still(&state);

@@ -48,7 +48,7 @@ pub struct Weather {
 
 impl Weather {
     pub fn drawn(dice: &mut Rng) -> Self {
-        let mut chances = [2500, 800, 800, 600, 15, 100];
+        let mut chances = [2500, 800, 800, 600, 15, 300];
         for chance in &mut chances {
             *chance = if dice.chance(6000) { *chance } else { 0 };
         }

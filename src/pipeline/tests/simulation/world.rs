@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use tokio::time::Instant as Clock;
 
@@ -48,8 +47,8 @@ pub struct State {
 impl World {
     pub fn new(seed: u64, bug: Option<Bug>, loud: bool) -> Arc<Self> {
         let mut dice = Rng::new(seed);
-        // Up to two minutes before a month ends: most runs see the next one begin.
-        let ahead = Duration::from_secs(dice.below(120)).as_millis() as i64;
+        // A little before a month ends: most runs see the next one begin.
+        let ahead = dice.below(30_000) as i64;
         let weather = Weather::drawn(&mut dice);
         Arc::new(Self(Mutex::new(State {
             weather,
