@@ -3,7 +3,6 @@
 
 mod books;
 mod broker;
-mod chaos;
 mod counts;
 mod outage;
 mod process;

@@ -30,6 +30,8 @@ pub struct Books {
     /// Whether what came under a key was done.
     answers: BTreeMap<String, bool>,
     items: u64,
+    /// Much time has passed: a bug forgets what it should have kept for ever.
+    pub aged: bool,
     /// Decisions that a planted bug made up, so that each has a position of its own.
     inventions: i64,
 }
@@ -46,6 +48,7 @@ impl Books {
             tail: BTreeMap::new(),
             answers: BTreeMap::new(),
             items: 0,
+            aged: false,
             inventions: 0,
         }
     }
@@ -89,7 +92,14 @@ impl Books {
                         touched.decision(&first);
                         effects.decisions.push(Decision { redelivered: true, decided_at: now, ..first });
                     }
-                    None => effects.settled_before += 1,
+                    None => {
+                        effects.settled_before += 1;
+                        if self.aged && self.bug == Some(Bug::ForgetsInTime) {
+                            let mut anew = arrival.clone();
+                            anew.event.id = format!("{}-anew", anew.event.id).into();
+                            self.invented(&anew, now, &mut touched);
+                        }
+                    }
                 }
                 continue;
             }
@@ -100,11 +110,11 @@ impl Books {
             };
             self.fences.insert(place, at.offset.max(fence));
             observe(self, &decision, settled);
-            if self.bug != Some(Bug::LosesTheTail) {
-                self.tail.insert(at, decision.clone());
-            }
             if self.bug == Some(Bug::DropsAnOutcome) && at.offset % 13 == 7 {
                 continue;
+            }
+            if self.bug != Some(Bug::LosesTheTail) {
+                self.tail.insert(at, decision.clone());
             }
             effects.decisions.push(decision);
         }
@@ -112,13 +122,6 @@ impl Books {
         self.tail.retain(|at, _| floors.get(&at.partition).is_none_or(|next| at.offset >= *next));
         touched.tell(self, now, &mut effects);
         effects
-    }
-
-    /// Time passes and nobody is there: a bug forgets what it should have kept for ever.
-    pub fn age(&mut self) {
-        if self.bug == Some(Bug::FencesExpire) {
-            self.bug = Some(Bug::ForgetsTheFence);
-        }
     }
 
     fn decide_fresh(&mut self, arrival: &Arrival, now: Instant, touched: &mut Touched) -> (Decision, bool) {

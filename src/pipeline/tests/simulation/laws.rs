@@ -86,6 +86,8 @@ pub struct Laws {
     entered: BTreeMap<(WorkspaceId, PeriodName), Credits>,
     entries_seen: usize,
     newest: BTreeMap<RollupKey, u64>,
+    /// The last first appearance in the decisions topic.
+    told: BTreeMap<(String, i32), u64>,
     /// First appearances in the ledger topic.
     pub ledger: BTreeMap<WorkspaceId, Vec<Value>>,
     pub keys: BTreeMap<String, u64>,
@@ -165,12 +167,23 @@ impl Laws {
         Ok(())
     }
 
-    /// A decision was appended to its topic.
-    pub fn told(&self, kafka: &mut Kafka, at: Position, decision: Value) -> Judged {
+    /// A decision was appended to its topic. Those of one workspace and partition first appear in their order.
+    pub fn told(&mut self, kafka: &mut Kafka, at: Position, decision: Value) -> Judged {
         let rejected = kafka.letters.contains_key(&at);
         holds(Law::OneOutcome, !rejected, || format!("{at:?} was rejected, and {decision}"))?;
-        let first = kafka.decisions.entry(at).or_insert_with(|| decision.clone());
-        holds(Law::OneOutcome, *first == decision, || format!("{at:?} was {first}, and then {decision}"))
+        if let Some(first) = kafka.decisions.get(&at) {
+            return holds(Law::OneOutcome, *first == decision, || {
+                format!("{at:?} was {first}, then {decision}")
+            });
+        }
+        let place = (decision["workspace"].as_str().unwrap_or_default().to_owned(), at.partition);
+        let (last, sequence) =
+            (self.told.entry(place).or_default(), decision["sequence"].as_u64().unwrap_or(0));
+        let later = sequence > *last;
+        holds(Law::Gapless, later, || format!("{decision} first came after number {last}"))?;
+        *last = sequence;
+        kafka.decisions.insert(at, decision);
+        Ok(())
     }
 
     /// An entry was appended to the ledger topic: first appearances come in their order.

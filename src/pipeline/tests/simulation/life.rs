@@ -305,7 +305,8 @@ impl Life {
             let (workspace, user) = (number / USERS, number % USERS);
             for time in [now, super::month_before()] {
                 let payload = format!(
-                    r#"{{"id":"touch{number}","source":"end","time":"{time}","workspace":"w{workspace}","user":"u{user}","feature":"f0","credits":0}}"#
+                    r#"{{"id":"touch{number}","source":"end","time":"{time}","workspace":"w{workspace}",
+                    "user":"u{user}","feature":"f0","credits":0}}"#
                 );
                 state.kafka.append(
                     partition_of(&format!("w{workspace}")),
@@ -350,7 +351,8 @@ fn event(number: u64, kind: u64, now: Instant, dice: &mut crate::simulate::Rng) 
     let time = if kind < 4 { String::new() } else { format!(r#""time":"{time}","#) };
     let hold = if kind == 10 { format!(r#","hold":"h{}""#, dice.below(6)) } else { String::new() };
     format!(
-        r#"{{"id":"e{number}","source":"test",{time}"workspace":"w{workspace}","user":"u{user}","feature":"f{feature}","credits":{credits}{hold}}}"#
+        r#"{{"id":"e{number}","source":"test",{time}"workspace":"w{workspace}","user":"u{user}",
+        "feature":"f{feature}","credits":{credits}{hold}}}"#
     )
     .into_bytes()
 }

@@ -184,7 +184,7 @@ impl Publish for Link {
             _ => "relay",
         };
         let done = self.call(Store::Kafka, name, |state, most| state.publish(topic, messages, most)).await;
-        self.swallowed(done, Bug::SwallowsMessages)
+        if name == "reject" { self.swallowed(done, Bug::SwallowsDeadLetters) } else { done }
     }
 }
 

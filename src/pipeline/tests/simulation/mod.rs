@@ -170,7 +170,7 @@ async fn end_of(life: &mut Life) {
         let mut state = world.lock();
         let judged = end::agrees(&state);
         state.judge(judged);
-        state.books.age();
+        state.books.aged = true;
         end::Still::of(&state)
     };
     life.start_anew();

@@ -49,11 +49,10 @@ impl Shard {
     }
 
     pub fn pending(&self, max: usize, bug: Option<Bug>) -> Vec<Pending> {
-        let skipped = |item: &Outgoing| {
-            bug == Some(Bug::SkipsAnEntry) && matches!(item, Outgoing::Entry(e) if e.sequence % 5 == 3)
-        };
         let pending: Vec<Pending> = self.outbox.iter().take(max).cloned().collect();
-        if pending.len() < 2 { pending } else { pending.into_iter().filter(|p| !skipped(&p.item)).collect() }
+        let more = pending.len() > 1 && bug == Some(Bug::SkipsAnEntry);
+        let skipped = |item: &Outgoing| matches!(item, Outgoing::Entry(entry) if entry.kind == "opening");
+        pending.into_iter().filter(|pending| !more || !skipped(&pending.item)).collect()
     }
 
     pub fn published(&mut self, ids: &[String], bug: Option<Bug>) {
