@@ -122,7 +122,9 @@ impl Desk {
         if held.answer.hold.state == HoldState::Settling {
             self.relayed(self.ledger.shard_of(workspace)).await?;
         }
-        count_holds(outcome(request), 1);
+        if !held.repeated {
+            count_holds(outcome(request), 1);
+        }
         self.tell(held.effects).await;
         Ok(Ok(held.answer))
     }

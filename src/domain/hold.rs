@@ -36,11 +36,15 @@ pub enum HoldRequest {
         hold: HoldId,
         /// What the call took; 0 or more.
         credits: Credits,
+        /// Who asks, when they may know of their own holds alone.
+        owner: Option<UserId>,
     },
     /// The call does not happen.
     Void {
         /// Which hold.
         hold: HoldId,
+        /// Who asks, when they may know of their own holds alone.
+        owner: Option<UserId>,
     },
 }
 
@@ -80,7 +84,7 @@ pub struct Hold {
     pub period: PeriodName,
     /// What was asked for.
     pub credits: Credits,
-    /// What is set aside, from user, team and pool; less than was asked for only under soft enforcement.
+    /// What was set aside, from user, team and pool; less than was asked for only under soft enforcement.
     pub held: [Credits; 3],
     /// When it was made.
     pub made_at: Instant,
@@ -90,10 +94,22 @@ pub struct Hold {
     pub state: HoldState,
     /// What the call took, once that was said.
     pub settled: Option<Credits>,
+    /// When its end was asked for or came; the answer to its end is of that instant, however often it is given.
+    pub ended_at: Option<Instant>,
 }
 
 impl Hold {
-    /// What is set aside from all accounts.
+    /// Whether its credits are set aside.
+    fn is_live(&self) -> bool {
+        matches!(self.state, HoldState::Open | HoldState::Settling)
+    }
+
+    /// What is still set aside, from user, team and pool: nothing once it has ended.
+    pub fn set_aside(&self) -> [Credits; 3] {
+        if self.is_live() { self.held } else { Default::default() }
+    }
+
+    /// What was set aside from all accounts.
     pub fn held(&self) -> Credits {
         self.held.into_iter().sum()
     }

@@ -73,7 +73,7 @@ impl Model {
             return verdict.clone();
         }
         *fence = position.offset;
-        let verdict = tenant.decide_fresh(&arrival.event, slot, slots);
+        let verdict = tenant.decide_fresh(&arrival.event, slot, slots, arrival.timestamp);
         tenant.answers.insert((position.partition, position.offset), verdict.clone());
         verdict
     }
@@ -84,11 +84,11 @@ impl Tenant {
         Self { state: Workspace { epoch: 1, ..Workspace::default() }, ..Self::default() }
     }
 
-    fn decide_fresh(&mut self, event: &UsageEvent, slot: i64, slots: i64) -> Verdict {
+    fn decide_fresh(&mut self, event: &UsageEvent, slot: i64, slots: i64, at: Instant) -> Verdict {
         let seen = self.seen(event, slot, slots);
         if let Some(hold) = self.settled_by(event).filter(|_| !seen) {
             self.state.sequence += 1;
-            return self.settle_hold(&hold, event);
+            return self.settle_hold(&hold, event, at);
         }
         let period = self.state.calendar.period_of(event.time);
         self.open(&period);

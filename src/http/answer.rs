@@ -1,6 +1,10 @@
 //! What answers are made of. The answer to a write is worked out of the request and of what the
 //! office says was changed, and of nothing else: a repeat under the same key is equal to the byte.
 
+pub mod alert;
+pub mod hold;
+pub mod plan;
+
 use std::collections::BTreeSet;
 
 use serde::Serialize;

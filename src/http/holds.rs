@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
+use super::answer::hold::{HoldItem, HoldWritten};
 use super::answer::{About, Head, Listed};
 use super::auth::Caller;
 use super::body::Body;
@@ -16,15 +17,13 @@ use super::desk::{Answer, ok};
 use super::idempotency::Write;
 use super::ids::{Ids, Query};
 use super::limit::of_one_event;
-use super::page::{Limit, Page, Wanted};
+use super::page::{Limit, Wanted};
 use super::problem::Problem;
 use super::route::{Access, Personal, Routes, Scope, Spec, delete, get, post};
-use super::value::{Amount, BlockedBy, FeatureName, HoldName, Id, Reason, UserName};
-use crate::domain::change::{Author, Refusal};
-use crate::domain::decision;
-use crate::domain::hold::{Hold, HoldAnswer, HoldRequest, HoldState, Wish};
-use crate::domain::period::{Instant, PeriodName};
-use crate::domain::{Credits, FeatureId, HoldId, TeamId, UserId, WorkspaceId};
+use super::value::{Amount, FeatureName, HoldName, Id, Reason, UserName};
+use crate::domain::change::Author;
+use crate::domain::hold::{HoldRequest, Wish};
+use crate::domain::{HoldId, WorkspaceId};
 
 /// How long a hold lasts when nobody says, in seconds.
 const TTL_SECONDS: i64 = 300;
@@ -77,96 +76,6 @@ impl HoldBody {
 fn new_id() -> Result<HoldId, Problem> {
     let text = uuid::Uuid::now_v7().to_string();
     HoldId::parse(&text).map_err(|fault| Problem::invalid("invalid_id", format!("id {fault}")))
-}
-
-/// From which accounts credits are set aside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-struct HeldFrom {
-    /// From `user:<id>`.
-    user: Credits,
-    /// From `team:<id>`.
-    team: Credits,
-    /// From `pool`.
-    pool: Credits,
-}
-
-/// A hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-struct HoldLine {
-    /// Its name.
-    id: HoldId,
-    /// Who is about to spend.
-    user: UserId,
-    /// What on.
-    feature: FeatureId,
-    /// The user's team when it was made.
-    team: Option<TeamId>,
-    /// What was asked for.
-    credits: Credits,
-    /// What is set aside; less than was asked for only under soft enforcement.
-    held: Credits,
-    /// From which accounts.
-    held_from: HeldFrom,
-    /// Where it is in its life.
-    state: HoldState,
-    /// What the call took, once that was said.
-    settled: Option<Credits>,
-    /// When it was made.
-    made_at: Instant,
-    /// When its credits are free again by themselves.
-    expires_at: Instant,
-}
-
-impl From<&Hold> for HoldLine {
-    fn from(hold: &Hold) -> Self {
-        let [user, team, pool] = hold.held;
-        Self {
-            id: hold.id.clone(),
-            user: hold.user.clone(),
-            feature: hold.feature.clone(),
-            team: hold.team.clone(),
-            credits: hold.credits,
-            held: hold.held(),
-            held_from: HeldFrom { user, team, pool },
-            state: hold.state,
-            settled: hold.settled,
-            made_at: hold.made_at,
-            expires_at: hold.expires_at,
-        }
-    }
-}
-
-/// A hold in a list: it may be of a period before the running one.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct HoldItem {
-    /// The hold.
-    #[serde(flatten)]
-    line: HoldLine,
-    /// The period that it belongs to.
-    period: PeriodName,
-}
-
-/// What became of a hold.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct HoldWritten {
-    /// The hold, as it stands after the request.
-    #[serde(flatten)]
-    line: HoldLine,
-    /// The rule that it breaks under soft enforcement.
-    reason: Option<decision::Reason>,
-    /// The level of that rule, with its numbers.
-    blocked_by: Option<BlockedBy>,
-}
-
-fn written(workspace: &WorkspaceId, answer: &HoldAnswer) -> About<HoldWritten> {
-    About {
-        head: Head::new(workspace, &answer.period, answer.at),
-        it: HoldWritten {
-            line: HoldLine::from(&answer.hold),
-            reason: answer.bends.as_ref().map(|denial| denial.reason),
-            blocked_by: answer.bends.as_ref().map(BlockedBy::from),
-        },
-    }
 }
 
 /// Which part of the list.
@@ -224,8 +133,7 @@ async fn list(
     holds.retain(|hold| {
         caller.only(&hold.user).is_ok() && wanted.after.as_ref().is_none_or(|after| hold.id > *after)
     });
-    let items = holds.iter().map(|hold| HoldItem { line: HoldLine::from(hold), period: hold.period });
-    let page = Page::cut(items.collect(), wanted.limit, |item: &HoldItem| item.line.id.clone());
+    let page = HoldItem::page(&holds, wanted.limit);
     ok(Listed { head: Head::of(&workspace, &view), page })
 }
 
@@ -246,8 +154,8 @@ async fn settle(
     write: Write,
     Body { value, digest }: Body<SettleBody>,
 ) -> Answer<About<HoldWritten>> {
-    check_owner(&api, &write.caller, &workspace, &hold).await?;
-    let request = HoldRequest::Settle { hold, credits: of_one_event(value.credits)? };
+    let owner = write.caller.user().cloned();
+    let request = HoldRequest::Settle { hold, credits: of_one_event(value.credits)?, owner };
     let author = write.author(&digest, value.reason);
     asked(&api, StatusCode::ACCEPTED, &workspace, &request, &author).await
 }
@@ -257,9 +165,8 @@ async fn void(
     Ids((workspace, hold)): Ids<(WorkspaceId, HoldId)>,
     write: Write,
 ) -> Answer<About<HoldWritten>> {
-    check_owner(&api, &write.caller, &workspace, &hold).await?;
-    let author = write.author_without_body();
-    asked(&api, StatusCode::OK, &workspace, &HoldRequest::Void { hold }, &author).await
+    let request = HoldRequest::Void { hold, owner: write.caller.user().cloned() };
+    asked(&api, StatusCode::OK, &workspace, &request, &write.author_without_body()).await
 }
 
 async fn asked(
@@ -270,18 +177,5 @@ async fn asked(
     author: &Author,
 ) -> Answer<About<HoldWritten>> {
     let answer = api.office.hold(workspace, request, author).await??;
-    Ok((status, Json(written(workspace, &answer))))
-}
-
-/// A key that is bound to a user ends that user's holds alone, and learns of no other.
-async fn check_owner(
-    api: &Api,
-    caller: &Caller,
-    workspace: &WorkspaceId,
-    hold: &HoldId,
-) -> Result<(), Problem> {
-    let Some(user) = caller.user() else { return Ok(()) };
-    let holds = api.office.holds(workspace).await?;
-    let own = holds.iter().any(|open| open.id == *hold && open.user == *user);
-    if own { Ok(()) } else { Err(Refusal::UnknownHold.into()) }
+    Ok((status, Json(HoldWritten::of(workspace, &answer))))
 }

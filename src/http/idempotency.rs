@@ -9,6 +9,7 @@ use super::auth::Caller;
 use super::body::hex;
 use super::problem::Problem;
 use super::value::Reason;
+use crate::domain::UserId;
 use crate::domain::change::{Author, IdempotencyKey};
 
 const HEADER: &str = "idempotency-key";
@@ -42,8 +43,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Write {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
         let key = key_of(&parts.headers)?;
-        let place =
-            |key: &str| hex(&Sha256::digest(format!("{}\n{}\n{key}", parts.method, parts.uri.path())));
+        // A caller who is bound to a user is told nothing that was answered to another user.
+        let user = caller.user().map_or("", UserId::as_str).to_owned();
+        let place = |key: &str| {
+            hex(&Sha256::digest(format!("{}\n{}\n{key}\n{user}", parts.method, parts.uri.path())))
+        };
         Ok(Self { caller, key: key.map(|key| (key.clone(), place(&key))) })
     }
 }

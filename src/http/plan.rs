@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
+use super::answer::plan::PlanLine;
 use super::answer::{About, Head, Written};
 use super::body::Body;
 use super::desk::{Answer, ok};
@@ -15,7 +16,6 @@ use super::ids::Ids;
 use super::problem::Problem;
 use super::route::{Access, Routes, Scope, get as read, put as write};
 use super::value::{Amount, Reason};
-use crate::domain::book::Workspace;
 use crate::domain::calendar::{Calendar, CalendarError};
 use crate::domain::change::{CarryOver, Change, Enforcement, Plan, Seats, Thresholds};
 use crate::domain::period::Instant;
@@ -104,60 +104,6 @@ fn invalid_calendar(fault: CalendarError) -> Problem {
     Problem::invalid(code, words)
 }
 
-/// A plan as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-struct PlanLine {
-    /// Credits that enter the pool with each period.
-    monthly_credits: Credits,
-    /// Seats that these come from; null when they are given as such.
-    seats: Option<u32>,
-    /// What each seat brings.
-    credits_per_seat: Option<Credits>,
-    /// IANA name.
-    timezone: String,
-    /// The day of the month on which periods begin.
-    anchor_day: i8,
-    /// What happens to an event that breaks a rule.
-    enforcement: Enforcement,
-    /// For users without a limit of their own or their team's.
-    default_user_limit: Option<Credits>,
-    /// What moves into the next period.
-    carry_over: CarryOver,
-    /// Percentages at which alerts are raised.
-    thresholds: Vec<u8>,
-}
-
-impl From<&Plan> for PlanLine {
-    fn from(plan: &Plan) -> Self {
-        let (seats, credits_per_seat) = plan.seats.map(|seats| (seats.seats, seats.credits_per_seat)).unzip();
-        Self {
-            monthly_credits: plan.monthly_credits,
-            seats,
-            credits_per_seat,
-            timezone: plan.timezone.clone(),
-            anchor_day: plan.anchor_day,
-            enforcement: plan.enforcement,
-            default_user_limit: plan.default_user_limit,
-            carry_over: plan.carry_over,
-            thresholds: plan.thresholds.percents().to_vec(),
-        }
-    }
-}
-
-/// The plan in force; a time zone or anchor day that waits for the next period shows already.
-fn plan_of(state: &Workspace) -> Plan {
-    Plan {
-        seats: state.seats,
-        timezone: state.calendar.timezone().to_owned(),
-        anchor_day: state.calendar.anchor_day(),
-        enforcement: state.enforcement,
-        default_user_limit: state.default_user_limit,
-        carry_over: state.carry_over,
-        thresholds: state.thresholds.clone(),
-        ..Plan::monthly(state.monthly_credits)
-    }
-}
-
 /// A plan that was put.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 struct PlanWritten {
@@ -190,7 +136,7 @@ async fn show(State(api): State<Arc<Api>>, Ids(workspace): Ids<WorkspaceId>) -> 
     if view.state.calendar.version() == 0 {
         return Err(Problem::unknown("unknown_plan", format!("workspace {workspace} has no plan yet")));
     }
-    let plan = PlanLine::from(&plan_of(&view.state));
+    let plan = PlanLine::of(&view.state);
     ok(About { head: Head::of(&workspace, &view), it: plan })
 }
 

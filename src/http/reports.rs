@@ -17,8 +17,9 @@ use serde::Serialize;
 
 use self::asked::{AlertsAsked, EventsAsked, Format, LedgerAsked, UsageAsked};
 use self::forecast::{ForecastAsked, Forecasts};
-use self::shapes::{AlertLine, Csv, Usage};
+use self::shapes::{Csv, Usage};
 use super::Api;
+use super::answer::alert::AlertLine;
 use super::answer::{About, Head, Listed};
 use super::desk::{Answer, ok};
 use super::ids::{Ids, Query};

@@ -23,6 +23,8 @@ pub struct Held {
     pub answer: HoldAnswer,
     /// The accounts that it touched, as they stood after it.
     pub effects: Effects,
+    /// It was done before: this is the first answer.
+    pub repeated: bool,
 }
 
 type Rule = (Option<Reason>, Option<Blocked>);
@@ -32,7 +34,7 @@ enum Answer {
     Refused { code: String, number: i64 },
     Check { passes: bool, rule: Rule },
     Denied { period: Period, rule: Rule },
-    Done { hold: Hold, period: Period, at: Instant, rule: Rule },
+    Done { hold: Hold, period: Period, at: Instant, rule: Rule, repeated: bool },
 }
 
 impl RedisLedger {
@@ -61,9 +63,9 @@ impl RedisLedger {
                 Some(denial) => Err(Refusal::Denied(Box::new(denial))),
                 None => return Err(Malformed("denied for no reason".to_owned()).into()),
             },
-            Answer::Done { hold, period, at, rule } => {
+            Answer::Done { hold, period, at, rule, repeated } => {
                 let bends = told(rule, &period);
-                Ok(Held { answer: HoldAnswer { hold, bends, period, at }, effects })
+                Ok(Held { answer: HoldAnswer { hold, bends, period, at }, effects, repeated })
             }
             Answer::Check { .. } | Answer::Unready(_) => {
                 return Err(Malformed("not the answer to a hold".to_owned()).into());
@@ -139,16 +141,21 @@ fn pack_request(out: &mut Packer, request: &HoldRequest, now: Instant) -> &'stat
             out.text(hold.as_str()).int(now.millis() + i64::from(*ttl_seconds) * 1000);
             "make"
         }
-        HoldRequest::Settle { hold, credits } => {
+        HoldRequest::Settle { hold, credits, owner } => {
             let change = serde_json::json!({ "kind": "settle", "hold": hold, "credits": credits });
-            out.array(3).text(hold.as_str()).int(credits.micro()).text(&change.to_string());
+            out.array(4).text(hold.as_str()).int(credits.micro()).text(&change.to_string()).text(name(owner));
             "settle"
         }
-        HoldRequest::Void { hold } => {
-            out.array(1).text(hold.as_str());
+        HoldRequest::Void { hold, owner } => {
+            out.array(2).text(hold.as_str()).text(name(owner));
             "void"
         }
     }
+}
+
+/// A user's name; empty for nobody.
+fn name(user: &Option<UserId>) -> &str {
+    user.as_ref().map_or("", UserId::as_str)
 }
 
 fn pack(
@@ -206,11 +213,11 @@ fn read_answer(input: &mut Unpacker<'_>) -> Result<Answer, Malformed> {
             let period = read_period(input)?;
             Ok(Answer::Denied { period, rule: rule(input)? })
         }
-        ("ok", 5) => {
+        ("ok", 6) => {
             let name = id(HoldId::parse(input.text()?))?;
             let (hold, period) = read_hold(name, input)?;
             let at = Instant::from_millis(input.int()?);
-            Ok(Answer::Done { hold, period, at, rule: rule(input)? })
+            Ok(Answer::Done { hold, period, at, rule: rule(input)?, repeated: input.int()? == 1 })
         }
         (word, parts) => Err(Malformed(format!("{word:?} with {parts} parts"))),
     }
@@ -234,7 +241,7 @@ pub(super) fn read_hold(name: HoldId, input: &mut Unpacker<'_>) -> Result<(Hold,
     let (team, period) = (read_team(input)?, read_day(input.text()?)?);
     let [credits, from_user, from_team, from_pool] = input.ints()?.map(Credits::from_micro);
     let [made_at, expires_at] = input.ints()?.map(Instant::from_millis);
-    let [state, settled, end, _first_day, _last_day, start] = input.ints()?;
+    let [state, settled, end, _first_day, _last_day, start, ended] = input.ints()?;
     let state = usize::try_from(state).ok().and_then(|at| HoldState::ALL.get(at).copied());
     let state = state.ok_or_else(|| Malformed("a hold in no known state".to_owned()))?;
     let (start, end) = (Instant::from_millis(start), Instant::from_millis(end));
@@ -250,6 +257,7 @@ pub(super) fn read_hold(name: HoldId, input: &mut Unpacker<'_>) -> Result<(Hold,
         expires_at,
         state,
         settled: (settled >= 0).then(|| Credits::from_micro(settled)),
+        ended_at: (ended >= 0).then(|| Instant::from_millis(ended)),
     };
     Ok((hold, Period { name: period, start, end, planned: true }))
 }

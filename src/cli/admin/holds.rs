@@ -11,50 +11,11 @@ use crate::cli::table::{Column, or_dash, when};
 use crate::domain::change::{Author, Denial};
 use crate::domain::decision::Reason;
 use crate::domain::hold::{CheckAnswer, Hold, HoldAnswer, HoldRequest, HoldState, Wish};
-use crate::domain::period::{Instant, PeriodName};
 use crate::domain::ports::Office;
-use crate::domain::{Credits, FeatureId, HoldId, TeamId, UserId, WorkspaceId};
+use crate::domain::{Credits, FeatureId, HoldId, UserId, WorkspaceId};
+use crate::http::answer::hold::{HoldItem, HoldLine, HoldWritten};
 use crate::http::answer::{About, Head, Listed};
-use crate::http::page::Page;
 use crate::http::value::BlockedBy;
-
-/// A hold under the names of the API.
-#[derive(Serialize)]
-struct HoldLine {
-    id: HoldId,
-    user: UserId,
-    feature: FeatureId,
-    team: Option<TeamId>,
-    credits: Credits,
-    held: Credits,
-    held_from: HeldFrom,
-    state: HoldState,
-    settled: Option<Credits>,
-    made_at: Instant,
-    expires_at: Instant,
-}
-
-#[derive(Serialize)]
-struct HeldFrom {
-    user: Credits,
-    team: Credits,
-    pool: Credits,
-}
-
-#[derive(Serialize)]
-struct HoldItem {
-    #[serde(flatten)]
-    line: HoldLine,
-    period: PeriodName,
-}
-
-#[derive(Serialize)]
-struct HoldWritten {
-    #[serde(flatten)]
-    line: HoldLine,
-    reason: Option<Reason>,
-    blocked_by: Option<BlockedBy>,
-}
 
 #[derive(Serialize)]
 struct Checked {
@@ -64,25 +25,6 @@ struct Checked {
     user: UserId,
     feature: FeatureId,
     credits: Credits,
-}
-
-impl From<&Hold> for HoldLine {
-    fn from(hold: &Hold) -> Self {
-        let [user, team, pool] = hold.held;
-        Self {
-            id: hold.id.clone(),
-            user: hold.user.clone(),
-            feature: hold.feature.clone(),
-            team: hold.team.clone(),
-            credits: hold.credits,
-            held: hold.held(),
-            held_from: HeldFrom { user, team, pool },
-            state: hold.state,
-            settled: hold.settled,
-            made_at: hold.made_at,
-            expires_at: hold.expires_at,
-        }
-    }
 }
 
 /// Sets credits aside.
@@ -109,7 +51,7 @@ pub async fn make(clerk: &Clerk<'_>, asker: &Asker, args: HoldArgs) -> anyhow::R
 pub async fn settle(clerk: &Clerk<'_>, asker: &Asker, args: SettleArgs) -> anyhow::Result<()> {
     let SettleArgs { workspace, hold, credits } = args;
     let author = asker.author(&["settle", hold.as_str()], &credits)?;
-    let request = HoldRequest::Settle { hold, credits };
+    let request = HoldRequest::Settle { hold, credits, owner: None };
     ask(clerk, &workspace, &request, &author, |answer| {
         let Hold { id, user, .. } = &answer.hold;
         format!("Hold {id} of {user} is settled with {credits} credits; they are debited when its event is decided.")
@@ -121,7 +63,7 @@ pub async fn settle(clerk: &Clerk<'_>, asker: &Asker, args: SettleArgs) -> anyho
 pub async fn void(clerk: &Clerk<'_>, asker: &Asker, args: VoidArgs) -> anyhow::Result<()> {
     let VoidArgs { workspace, hold } = args;
     let author = asker.author(&["void", hold.as_str()], &())?;
-    ask(clerk, &workspace, &HoldRequest::Void { hold }, &author, |answer| {
+    ask(clerk, &workspace, &HoldRequest::Void { hold, owner: None }, &author, |answer| {
         let Hold { id, user, credits, .. } = &answer.hold;
         format!("Hold {id} of {user} over {credits} credits is voided: what it held is free at once.")
     })
@@ -137,13 +79,7 @@ async fn ask(
 ) -> anyhow::Result<()> {
     let answer = clerk.office().hold(workspace, request, author).await.map_err(Refused::from)?;
     let answer = answer.map_err(Refused::from)?;
-    let written = HoldWritten {
-        line: HoldLine::from(&answer.hold),
-        reason: answer.bends.as_ref().map(|denial| denial.reason),
-        blocked_by: answer.bends.as_ref().map(BlockedBy::from),
-    };
-    let head = Head::new(workspace, &answer.period, answer.at);
-    clerk.print(&About { head, it: written }, || sentence(&answer))
+    clerk.print(&HoldWritten::of(workspace, &answer), || sentence(&answer))
 }
 
 /// Lists what has not ended.
@@ -155,8 +91,7 @@ pub async fn list(clerk: &Clerk<'_>, args: HoldsArgs) -> anyhow::Result<()> {
         user.as_ref().is_none_or(|user| hold.user == *user)
             && after.as_ref().is_none_or(|after| hold.id > *after)
     });
-    let items = holds.iter().map(|hold| HoldItem { line: HoldLine::from(hold), period: hold.period });
-    let page = Page::cut(items.collect(), paging.rows(), |item: &HoldItem| item.line.id.clone());
+    let page = HoldItem::page(&holds, paging.rows());
     let answer = Listed { head: Head::of(&workspace, &view), page };
     clerk.print(&answer, || listed("open holds", &COLUMNS, &answer.page, row))
 }

@@ -1,20 +1,18 @@
 //! Reads from the tables, at most seconds behind: ledger, events, usage and alerts.
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::asked::{AlertsArgs, EventsArgs, LedgerArgs, UsageArgs};
 use super::clerk::Clerk;
 use super::paging::listed;
 use super::refused::Refused;
 use crate::cli::table::{Column, or_dash, percent, when};
-use crate::domain::Credits;
-use crate::domain::alert::{Alert, AlertState, Scope};
 use crate::domain::ledger::Account;
-use crate::domain::period::{Instant, PeriodName};
 use crate::domain::reports::{
     AlertQuery, Dimension, EventQuery, EventRow, LedgerQuery, LedgerRow, Reports, UsageQuery, UsageRow,
 };
+use crate::http::answer::alert::AlertLine;
 use crate::http::answer::{Head, Listed};
 use crate::http::page::Page;
 
@@ -147,28 +145,6 @@ fn usage_row(row: &UsageRow) -> Vec<String> {
     row.by.iter().map(|(_, text)| value(text)).chain(row.sums()).collect()
 }
 
-/// An alert as the API shows it.
-#[derive(Serialize)]
-struct AlertItem {
-    scope: Scope,
-    id: String,
-    threshold: u8,
-    ratio: f64,
-    used: Credits,
-    total: Credits,
-    period: PeriodName,
-    at: Instant,
-    state: AlertState,
-}
-
-impl From<Alert> for AlertItem {
-    fn from(alert: Alert) -> Self {
-        let ratio = alert.ratio();
-        let Alert { scope, id, threshold, used, total, period, at, state, .. } = alert;
-        Self { scope, id, threshold, ratio, used, total, period, at, state }
-    }
-}
-
 /// Alerts, newest first.
 pub async fn alerts(clerk: &Clerk<'_>, args: AlertsArgs) -> Result<()> {
     let AlertsArgs { workspace, scope, id, paging } = args;
@@ -179,7 +155,7 @@ pub async fn alerts(clerk: &Clerk<'_>, args: AlertsArgs) -> Result<()> {
         clerk.tables().alerts(&workspace, &query).await
     });
     let Page { items, next_cursor } = page.await?;
-    let page = Page { items: items.into_iter().map(AlertItem::from).collect(), next_cursor };
+    let page = Page { items: items.into_iter().map(AlertLine::from).collect(), next_cursor };
     let answer = Listed { head: Head::of(&workspace, &view), page };
     clerk.print(&answer, || listed("alerts", &ALERT_COLUMNS, &answer.page, alert_row))
 }
@@ -196,7 +172,7 @@ const ALERT_COLUMNS: [Column; 9] = [
     Column::Text("period"),
 ];
 
-fn alert_row(item: &AlertItem) -> Vec<String> {
+fn alert_row(item: &AlertLine) -> Vec<String> {
     vec![
         when(item.at),
         item.scope.as_str().to_owned(),

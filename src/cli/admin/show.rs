@@ -10,64 +10,19 @@ use super::balances::{
 use super::clerk::Clerk;
 use super::paging::listed;
 use crate::cli::table::{self, Column, or_dash};
-use crate::domain::book::Workspace;
-use crate::domain::change::{CarryOver, Enforcement, Plan, Thresholds};
+use crate::domain::WorkspaceId;
+use crate::domain::change::Enforcement;
 use crate::domain::forecast::Forecast;
 use crate::domain::outlook;
 use crate::domain::ports::View;
 use crate::domain::reports::Reports;
 use crate::domain::standing::{self, FeatureLine, Roster, Summary, TeamLine, UserLine};
-use crate::domain::{Credits, WorkspaceId};
+use crate::http::answer::plan::PlanLine;
 use crate::http::answer::{About, Head};
 use crate::http::page::Page;
 
 /// Rows of each table; the commands of users, teams and features show the others.
 const ROWS: usize = 20;
-
-/// A plan under the names of the API.
-#[derive(Debug, Clone, Serialize)]
-pub struct PlanLine {
-    monthly_credits: Credits,
-    seats: Option<u32>,
-    credits_per_seat: Option<Credits>,
-    timezone: String,
-    anchor_day: i8,
-    enforcement: Enforcement,
-    default_user_limit: Option<Credits>,
-    carry_over: CarryOver,
-    thresholds: Thresholds,
-}
-
-impl From<&Plan> for PlanLine {
-    fn from(plan: &Plan) -> Self {
-        let (seats, credits_per_seat) = plan.seats.map(|seats| (seats.seats, seats.credits_per_seat)).unzip();
-        Self {
-            monthly_credits: plan.monthly_credits,
-            seats,
-            credits_per_seat,
-            timezone: plan.timezone.clone(),
-            anchor_day: plan.anchor_day,
-            enforcement: plan.enforcement,
-            default_user_limit: plan.default_user_limit,
-            carry_over: plan.carry_over,
-            thresholds: plan.thresholds.clone(),
-        }
-    }
-}
-
-/// The plan in force; a time zone or anchor day that waits for the next period shows already.
-fn plan_of(state: &Workspace) -> Plan {
-    Plan {
-        seats: state.seats,
-        timezone: state.calendar.timezone().to_owned(),
-        anchor_day: state.calendar.anchor_day(),
-        enforcement: state.enforcement,
-        default_user_limit: state.default_user_limit,
-        carry_over: state.carry_over,
-        thresholds: state.thresholds.clone(),
-        ..Plan::monthly(state.monthly_credits)
-    }
-}
 
 /// Everything about a workspace.
 #[derive(Serialize)]
@@ -89,7 +44,7 @@ pub async fn show(clerk: &Clerk<'_>, args: ShowArgs) -> anyhow::Result<()> {
     let whole = Whole {
         summary: Summary::of(&view),
         forecast: forecast(clerk, &workspace, &view).await,
-        plan: planned.then(|| PlanLine::from(&plan_of(&view.state))),
+        plan: planned.then(|| PlanLine::of(&view.state)),
         users: Roster::default().lines(&view, usize::MAX),
         teams: standing::teams(&view),
         features: standing::features(&view),

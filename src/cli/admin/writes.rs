@@ -8,7 +8,6 @@ use sha2::{Digest, Sha256};
 use super::clerk::Clerk;
 use super::refused::Refused;
 use super::said::{self, Told};
-use super::show::PlanLine;
 use crate::domain::WorkspaceId;
 use crate::domain::book::Workspace;
 use crate::domain::change::{Author, Change, Changed, IdempotencyKey, Refusal};
@@ -16,6 +15,7 @@ use crate::domain::period::{Instant, Period, PeriodName};
 use crate::domain::ports::{Office, View};
 use crate::domain::reports::Reports;
 use crate::http::answer::Written;
+use crate::http::answer::plan::PlanLine;
 use crate::pipeline::decide::now;
 
 /// Who asks for a write, in which words, under which key.

@@ -9,7 +9,7 @@ use crate::domain::event::UsageEvent;
 use crate::domain::hold::{CheckAnswer, Hold, HoldRequest, HoldState, Wish};
 use crate::domain::ledger::Account;
 use crate::domain::period::{Day, Instant, Period};
-use crate::domain::{Credits, HoldId, WorkspaceId};
+use crate::domain::{Credits, HoldId, UserId, WorkspaceId};
 
 /// The source of the events that we publish ourselves for a settle.
 pub const SETTLES: &str = "tollgate:holds";
@@ -59,8 +59,10 @@ impl Model {
             HoldRequest::Make { hold, wish, ttl_seconds } => {
                 tenant.make(id, hold, wish, *ttl_seconds, now)?
             }
-            HoldRequest::Settle { hold, credits } => tenant.begin_settle(hold, *credits)?,
-            HoldRequest::Void { hold } => tenant.void(hold)?,
+            HoldRequest::Settle { hold, credits, owner } => {
+                tenant.begin_settle(hold, *credits, owner.as_ref(), now)?
+            }
+            HoldRequest::Void { hold, owner } => tenant.void(hold, owner.as_ref(), now)?,
         };
         self.tenants.insert(id.clone(), tenant);
         Ok(hold)
@@ -73,7 +75,7 @@ impl Tenant {
         let due: Vec<HoldId> = self.state.holds.values().filter(due).map(|hold| hold.id.clone()).collect();
         for id in due {
             if let Some(hold) = self.state.holds.get(&id).cloned() {
-                self.watched(hold.period, |tenant| tenant.end(&hold, HoldState::Expired));
+                self.watched(hold.period, |tenant| tenant.end(&hold, HoldState::Expired, hold.expires_at));
             }
         }
     }
@@ -107,6 +109,7 @@ impl Tenant {
             expires_at: Instant::from_millis(now.millis() + i64::from(ttl_seconds) * 1000),
             state: HoldState::Open,
             settled: None,
+            ended_at: None,
         };
         self.spans.insert(id.clone(), period);
         let hold = self.watched(period.name, |tenant| set_aside(tenant.book(&period), hold));
@@ -114,29 +117,41 @@ impl Tenant {
         Ok(hold)
     }
 
-    fn begin_settle(&mut self, id: &HoldId, credits: Credits) -> Result<Hold, Refusal> {
-        let known = self.state.holds.get(id).or_else(|| self.ended.get(id)).ok_or(Refusal::UnknownHold)?;
+    /// A hold, open or ended; a caller who is bound to a user learns of no other's.
+    fn known_hold(&self, id: &HoldId, owner: Option<&UserId>) -> Result<Hold, Refusal> {
+        let known = self.state.holds.get(id).or_else(|| self.ended.get(id));
+        let known = known.filter(|hold| owner.is_none_or(|owner| hold.user == *owner));
+        known.cloned().ok_or(Refusal::UnknownHold)
+    }
+
+    /// The answer is the same however often it is asked, and whatever became of the event.
+    fn begin_settle(
+        &mut self,
+        id: &HoldId,
+        credits: Credits,
+        owner: Option<&UserId>,
+        now: Instant,
+    ) -> Result<Hold, Refusal> {
+        let known = self.known_hold(id, owner)?;
         let settles = matches!(known.state, HoldState::Settling | HoldState::Settled);
         if settles && known.settled == Some(credits) {
-            return Ok(known.clone());
+            return Ok(Hold { state: HoldState::Settling, ..known });
         }
-        refuse_ended(known)?;
-        let hold = self.state.holds.get_mut(id).ok_or(Refusal::UnknownHold)?;
-        hold.state = HoldState::Settling;
-        hold.settled = Some(credits);
-        let settling = hold.clone();
+        refuse_ended(&known)?;
+        let settling =
+            Hold { state: HoldState::Settling, settled: Some(credits), ended_at: Some(now), ..known };
+        self.state.holds.insert(id.clone(), settling.clone());
         self.state.ledger_sequence += 1;
         Ok(settling)
     }
 
-    fn void(&mut self, id: &HoldId) -> Result<Hold, Refusal> {
-        let known =
-            self.state.holds.get(id).or_else(|| self.ended.get(id)).ok_or(Refusal::UnknownHold)?.clone();
+    fn void(&mut self, id: &HoldId, owner: Option<&UserId>, now: Instant) -> Result<Hold, Refusal> {
+        let known = self.known_hold(id, owner)?;
         if known.state == HoldState::Voided {
             return Ok(known);
         }
         refuse_ended(&known)?;
-        Ok(self.watched(known.period, |tenant| tenant.end(&known, HoldState::Voided)))
+        Ok(self.watched(known.period, |tenant| tenant.end(&known, HoldState::Voided, now)))
     }
 
     /// The hold that an event settles, if it does.
@@ -152,12 +167,12 @@ impl Tenant {
     }
 
     /// Ends the hold and debits the event, in the hold's period.
-    pub(super) fn settle_hold(&mut self, hold: &Hold, event: &UsageEvent) -> Verdict {
+    pub(super) fn settle_hold(&mut self, hold: &Hold, event: &UsageEvent, now: Instant) -> Verdict {
         let day = self.state.calendar.day_of(event.time).day;
         let day = self.spans.get(&hold.id).map_or(day, |span| self.day_inside(day, span));
         let ended = Hold { settled: Some(event.credits), ..hold.clone() };
         self.watched(hold.period, |tenant| {
-            tenant.end(&ended, HoldState::Settled);
+            tenant.end(&ended, HoldState::Settled, now);
             settle(&mut tenant.state, hold, day, event)
         })
     }
@@ -168,7 +183,7 @@ impl Tenant {
     }
 
     /// Gives back what a hold set aside, and keeps its name taken.
-    fn end(&mut self, hold: &Hold, state: HoldState) -> Hold {
+    fn end(&mut self, hold: &Hold, state: HoldState, at: Instant) -> Hold {
         let book = self.state.books.entry(hold.period).or_default();
         let [user, team, pool] = hold.held;
         book.account(&Account::User(hold.user.clone())).held -= user;
@@ -180,7 +195,7 @@ impl Tenant {
         book.users.entry(hold.user.clone()).or_default().holding -= hold.held();
         book.features.entry(hold.feature.clone()).or_default().holding -= hold.held();
         self.state.holds.remove(&hold.id);
-        let ended = Hold { state, ..hold.clone() };
+        let ended = Hold { state, ended_at: hold.ended_at.or(Some(at)), ..hold.clone() };
         self.ended.insert(hold.id.clone(), ended.clone());
         ended
     }

@@ -1,5 +1,4 @@
-//! Rows of reports whose form in answers differs from the domain's: usage, whose columns are those that
-//! were asked for, and alerts.
+//! Rows of usage: their columns are those that were asked for.
 
 use std::borrow::Cow;
 
@@ -8,9 +7,6 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::domain::Credits;
-use crate::domain::alert::{Alert, AlertState, Scope};
-use crate::domain::period::{Instant, PeriodName};
 use crate::domain::reports::UsageRow;
 
 /// A CSV with a header row; the names are those of JSON
@@ -65,45 +61,5 @@ impl PartialSchema for Usage {
 impl ToSchema for Usage {
     fn name() -> Cow<'static, str> {
         "Usage".into()
-    }
-}
-
-/// A threshold that was crossed, up or down
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Alert)]
-pub struct AlertLine {
-    /// Whose total
-    scope: Scope,
-    /// The workspace, team or user
-    id: String,
-    /// The percentage, 1 to 100
-    threshold: u8,
-    /// Used and held over the total
-    ratio: f64,
-    /// Used and held; of a shortfall: what was got
-    used: Credits,
-    /// Of how much
-    total: Credits,
-    /// The period
-    period: PeriodName,
-    /// When it was raised
-    at: Instant,
-    /// Up, down, or a standing amount that did not fit
-    state: AlertState,
-}
-
-impl From<Alert> for AlertLine {
-    fn from(alert: Alert) -> Self {
-        Self {
-            ratio: alert.ratio(),
-            scope: alert.scope,
-            id: alert.id,
-            threshold: alert.threshold,
-            used: alert.used,
-            total: alert.total,
-            period: alert.period,
-            at: alert.at,
-            state: alert.state,
-        }
     }
 }

@@ -606,7 +606,7 @@ for w, list in pairs(newcomers) do
 end
 for i, pair in pairs(holds) do
   pair[2][12] = E[12 * i - 5]
-  end_hold(ids[G[4 * E[12 * i - 9] - 3]], pair[1], pair[2], SETTLED, times[6])
+  end_hold(ids[G[4 * E[12 * i - 9] - 3]], pair[1], pair[2], SETTLED, now, times[6])
 end
 
 for k = 1, #fresh do

@@ -8,8 +8,8 @@
 --   arguments by kind, amounts in microcredits:
 --     check    {user, feature, credits}                    changes nothing
 --     make     {user, feature, credits, hold, expires ms}
---     settle   {hold, credits, change as JSON text}        puts its event and its ledger entry into the outbox
---     void     {hold}
+--     settle   {hold, credits, change as JSON text, owner}  puts its event and its ledger entry into the outbox
+--     void     {hold, owner}                               owner: the only user whose holds the caller may know, or ''
 --
 -- Reply    packed {'due'}: nothing was done, as in decide.lua
 --          packed {'ok', answers, told}: told as in books.lua
@@ -18,12 +18,12 @@
 --     {'refused', code, amount}                               amount: microcredits of a settle, ms of an expiry
 --     {'check', 1 when it would pass, rule}
 --     {'denied', {period, start ms, end ms}, rule}
---     {'ok', hold, record as in holds.lua, at ms, rule}
+--     {'ok', hold, record as in holds.lua, at ms, rule, 1 when it was done before}
 --   rule     {} or {reason, limit, used, held, remaining} of the first that fails
 --
 -- Example: {1795300000000, 262800, {{'make','acme',1,1,9,{'2026-11-01',1793491200000,1796083200000,1,20758,20787},
 --            {'app','','','',''},{'ann','ai_chat',2000000,'h1',1795300300000}}}}
---   -> {'ok', {{'ok','h1',{'ann','ai_chat','','2026-11-01',2000000,0,0,2000000,...},1795300000000,{}}}, {{'acme',1,10,...}}}
+--   -> {'ok', {{'ok','h1',{'ann','ai_chat','','2026-11-01',2000000,0,0,2000000,...},1795300000000,{},0}}, {{'acme',1,10,...}}}
 assert(#KEYS == 1 and #ARGV == 1, 'hold takes one key and one argument')
 local m = unpack_record(ARGV[1])
 local now, seconds, requests = m[1], m[2], m[3]
@@ -89,55 +89,58 @@ function kinds.make(space, placing, book, args)
   a.feature[2] = a.feature[2] + held
   changed(space)
   local hold = {user, feature, a.name, placing[1], credits, from_user, from_team, from_pool, now, expires, OPEN, -1,
-    placing[3], placing[5], placing[6], placing[2]}
+    placing[3], placing[5], placing[6], placing[2], -1}
   call('HSET', prefix .. 'h:' .. space.id, id, pack(hold))
   call('ZADD', due_key, string.format('%.0f', expires), space.id .. ' ' .. id)
-  return {'ok', id, hold, now, rule}
+  return {'ok', id, hold, now, rule, 0}
 end
 
--- The record of a hold that has not ended, or why there is none.
-local function live(space, id)
-  local packed = call('HGET', prefix .. 'h:' .. space.id, id)
-  if packed then return unpack_record(packed) end
-  packed = call('GET', prefix .. 'e:' .. space.id .. '|' .. id)
-  if not packed then return nil, refused('unknown_hold') end
-  local hold = unpack_record(packed)
-  if hold[11] == EXPIRED then return nil, refused('hold_expired', hold[10]), hold end
-  if hold[11] == VOIDED then return nil, refused('hold_voided'), hold end
-  return nil, refused('hold_settled', hold[12]), hold
+-- The record of a hold, open or ended; a caller who is bound to a user learns of no other's.
+local function known_hold(space, id, owner)
+  local packed = call('HGET', prefix .. 'h:' .. space.id, id) or call('GET', prefix .. 'e:' .. space.id .. '|' .. id)
+  local hold = packed and unpack_record(packed)
+  return hold and (owner == '' or owner == hold[1]) and hold or nil
 end
 
+-- Why a hold that is not open any more cannot end in another way.
+local function refused_end(hold)
+  if hold[11] == EXPIRED then return refused('hold_expired', hold[10]) end
+  if hold[11] == VOIDED then return refused('hold_voided') end
+  return refused('hold_settled', hold[12])
+end
+
+-- The answer is the same however often it is asked, and whatever became of the event.
 function kinds.settle(space, _, _, args, who)
   local id, credits = args[1], amount(args[2])
-  local hold, refusal, ended = live(space, id)
-  local known = hold or ended
-  if known and known[12] == credits and (known[11] == SETTLING or known[11] == SETTLED) then
-    return {'ok', id, known, now, {}} -- the same end again
+  local hold = known_hold(space, id, args[4])
+  if not hold then return refused('unknown_hold') end
+  if hold[12] == credits and (hold[11] == SETTLING or hold[11] == SETTLED) then
+    hold[11] = SETTLING
+    return {'ok', id, hold, hold[17], {}, 1}
   end
-  if refusal then return refusal end
-  if hold[11] == SETTLING then return refused('hold_settled', hold[12]) end
-  hold[11], hold[12] = SETTLING, credits
+  if hold[11] ~= OPEN then return refused_end(hold) end
+  hold[11], hold[12], hold[17] = SETTLING, credits, now
   space.dirty = true
   space.outbox[#space.outbox + 1] = pack({'settle', space.id, id, hold[1], hold[2], credits, now})
   add_entry(space, 'settle', hold[4], now, {}, args[3], who)
   call('HSET', prefix .. 'h:' .. space.id, id, pack(hold))
   call('ZREM', due_key, space.id .. ' ' .. id)
-  return {'ok', id, hold, now, {}}
+  return {'ok', id, hold, now, {}, 0}
 end
 
 function kinds.void(space, _, _, args)
   local id = args[1]
-  local hold, refusal, ended = live(space, id)
-  if ended and ended[11] == VOIDED then return {'ok', id, ended, now, {}} end
-  if refusal then return refusal end
-  if hold[11] == SETTLING then return refused('hold_settled', hold[12]) end
+  local hold = known_hold(space, id, args[2])
+  if not hold then return refused('unknown_hold') end
+  if hold[11] == VOIDED then return {'ok', id, hold, hold[17], {}, 1} end
+  if hold[11] ~= OPEN then return refused_end(hold) end
   local book = book_of(space, hold[4])
   if not entry_of(book, 'p').found then return {'rebuild'} end
   local team = hold[3] ~= '' and record_of(book, 't:' .. hold[3]) or new_team()
   release(hold, record_of(book, 'u:' .. hold[1]), team, record_of(book, 'p'), record_of(book, 'f:' .. hold[2]))
   changed(space)
-  end_hold(space.id, id, hold, VOIDED, seconds)
-  return {'ok', id, hold, now, {}}
+  end_hold(space.id, id, hold, VOIDED, now, seconds)
+  return {'ok', id, hold, now, {}, 0}
 end
 
 -- Nothing of this request is done when it answers.
@@ -153,7 +156,11 @@ end
 local function answer(request)
   local kind, placing, who, args = request[1], request[6], request[7], request[8]
   local before = answered(request[2], who)
-  if before then return unpack_record(before) end
+  if before then
+    local reply = unpack_record(before)
+    if reply[1] == 'ok' then reply[6] = 1 end
+    return reply
+  end
   local space = space_of(request[2])
   local book = (kind == 'check' or kind == 'make') and book_of(space, placing[1]) or nil
   local reply = unready(space, request, placing, book)

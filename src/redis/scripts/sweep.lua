@@ -29,5 +29,5 @@ for i = 1, #due do
   end
 end
 local told = write_spaces(now)
-for i = 1, #ended do end_hold(ended[i][1], ended[i][2], ended[i][3], EXPIRED, seconds) end
+for i = 1, #ended do end_hold(ended[i][1], ended[i][2], ended[i][3], EXPIRED, ended[i][3][10], seconds) end
 return pack({#due, told, #ended})

@@ -170,7 +170,10 @@ fn a_hold_and_a_reversal(story: &mut Story) {
     let make = HoldRequest::Make { hold: hold.clone(), wish, ttl_seconds: 300 };
     story.model.hold(&acme(), &make, now).unwrap();
     story.row(10, NOVEMBER);
-    story.model.hold(&acme(), &HoldRequest::Settle { hold, credits: Credits::whole(150) }, now).unwrap();
+    story
+        .model
+        .hold(&acme(), &HoldRequest::Settle { hold, credits: Credits::whole(150), owner: None }, now)
+        .unwrap();
     let settled = story.event("2026-11-15T10:01:00Z", "2026-11-15T10:01:00Z", "ann", 150, Some("h-1"));
     assert_eq!((settled.outcome, settled.drawn.user), (Outcome::Allowed, Credits::whole(150)));
     story.row(11, NOVEMBER);

@@ -33,11 +33,11 @@ fn make(hold: &str, credits: i64) -> HoldRequest {
 }
 
 fn settle(hold: &str, credits: i64) -> HoldRequest {
-    HoldRequest::Settle { hold: HoldId::parse(hold).unwrap(), credits: Credits::whole(credits) }
+    HoldRequest::Settle { hold: HoldId::parse(hold).unwrap(), credits: Credits::whole(credits), owner: None }
 }
 
 fn void(hold: &str) -> HoldRequest {
-    HoldRequest::Void { hold: HoldId::parse(hold).unwrap() }
+    HoldRequest::Void { hold: HoldId::parse(hold).unwrap(), owner: None }
 }
 
 async fn ask(ledger: &RedisLedger, request: &HoldRequest, now: Instant) -> Result<Held, Refusal> {
@@ -114,8 +114,9 @@ async fn an_event_settles_its_hold_once_and_the_call_is_never_refused() {
     assert_eq!(effects.decisions[2].verdict.drawn.pool, Credits::whole(5));
     assert_eq!(effects.decisions[2].verdict.drawn.overage, Credits::whole(15));
     assert_eq!(held_and_used(&ledger, "2026-11-01").await, whole((0, 10, 0)));
-    let settled = ask(&ledger, &settle("h1", 3), at(SECOND)).await.unwrap();
-    assert_eq!(settled.answer.hold.state, HoldState::Settled, "the same end again");
+    let settled = ask(&ledger, &settle("h1", 3), at(2 * SECOND)).await.unwrap();
+    assert!(settled.repeated, "the same end again");
+    assert_eq!((settled.answer.hold.state, settled.answer.at), (HoldState::Settling, at(SECOND)));
     assert_eq!(
         ask(&ledger, &settle("h1", 4), at(SECOND)).await.unwrap_err(),
         Refusal::HoldSettled(Credits::whole(3))
@@ -130,7 +131,7 @@ async fn a_settle_stays_held_until_its_own_event_is_decided() {
     let first = ask(&ledger, &settle("h1", 6), at(SECOND)).await.unwrap();
     assert_eq!(first.answer.hold.state, HoldState::Settling);
     let again = ask(&ledger, &settle("h1", 6), at(2 * SECOND)).await.unwrap();
-    assert_eq!(again.answer.hold, first.answer.hold);
+    assert_eq!((&again.answer, again.repeated, first.repeated), (&first.answer, true, false));
     assert!(matches!(ask(&ledger, &void("h1"), at(SECOND)).await, Err(Refusal::HoldSettled(_))));
     assert!(matches!(ask(&ledger, &settle("h1", 5), at(SECOND)).await, Err(Refusal::HoldSettled(_))));
     // It does not expire under way, and a stranger's event that names it, even in our name, settles nothing.
@@ -160,6 +161,27 @@ async fn a_settle_stays_held_until_its_own_event_is_decided() {
     assert_eq!((verdict.drawn.pool, verdict.drawn.overage), (Credits::whole(4), Credits::whole(2)));
     assert_eq!(verdict.reason, Some(Reason::InsufficientCredits));
     assert_eq!(held_and_used(&ledger, "2026-11-01").await, whole((0, 10, 0)));
+    let again = ask(&ledger, &settle("h1", 6), at(500 * SECOND)).await.unwrap();
+    assert_eq!((again.answer, again.repeated), (first.answer, true), "also when its event is decided");
+}
+
+#[tokio::test]
+async fn a_void_gives_back_once_and_answers_the_same_to_its_owner_alone() {
+    let name = Name::new("holds");
+    let ledger = planned(&name, Plan::monthly(Credits::whole(10))).await;
+    ask(&ledger, &make("h1", 4), at(0)).await.unwrap();
+    let of = |owner: &str| {
+        let (hold, owner) = (HoldId::parse("h1").unwrap(), UserId::parse(owner).unwrap());
+        HoldRequest::Void { hold, owner: Some(owner) }
+    };
+    assert_eq!(ask(&ledger, &of("bob"), at(SECOND)).await.unwrap_err(), Refusal::UnknownHold);
+    let first = ask(&ledger, &of("ann"), at(SECOND)).await.unwrap();
+    assert_eq!(first.answer.hold.set_aside(), [Credits::ZERO; 3]);
+    assert_eq!(held_and_used(&ledger, "2026-11-01").await, whole((0, 0, 10)));
+    let again = ask(&ledger, &of("ann"), at(400 * SECOND)).await.unwrap();
+    assert_eq!((again.answer, again.repeated, first.repeated), (first.answer, true, false));
+    assert_eq!(ask(&ledger, &of("bob"), at(SECOND)).await.unwrap_err(), Refusal::UnknownHold);
+    assert_eq!(held_and_used(&ledger, "2026-11-01").await, whole((0, 0, 10)));
 }
 
 #[tokio::test]

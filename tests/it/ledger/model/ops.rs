@@ -178,8 +178,9 @@ fn hold_request() -> impl Strategy<Value = HoldRequest> {
         4 => (0..6_u8, wish(), ttl)
             .prop_map(|(n, wish, ttl_seconds)| HoldRequest::Make { hold: hold(n), wish, ttl_seconds }),
         2 => (0..6_u8, micro())
-            .prop_map(|(n, micro)| HoldRequest::Settle { hold: hold(n), credits: Credits::from_micro(micro) }),
-        1 => (0..6_u8).prop_map(|n| HoldRequest::Void { hold: hold(n) }),
+            .prop_map(|(n, micro)| HoldRequest::Settle { hold: hold(n), credits: Credits::from_micro(micro), owner: None }),
+        1 => (0..6_u8, prop::option::of(0..4_u8))
+            .prop_map(|(n, owner)| HoldRequest::Void { hold: hold(n), owner: owner.map(user) }),
     ]
 }
 
