@@ -108,8 +108,8 @@ pub fn drawn(dice: &mut Rng, number: usize) -> Ask {
 fn held(dice: &mut Rng) -> HoldRequest {
     let hold = hold(dice.below(6));
     match dice.below(5) {
-        0 | 1 => HoldRequest::Settle { hold, credits: Credits::whole(dice.below(9) as i64) },
-        2 => HoldRequest::Void { hold },
+        0 | 1 => HoldRequest::Settle { hold, owner: None, credits: Credits::whole(dice.below(9) as i64) },
+        2 => HoldRequest::Void { hold, owner: None },
         _ => HoldRequest::Make {
             hold,
             wish: Wish {
