@@ -26,6 +26,7 @@ use crate::redis::{RedisError, RedisLedger};
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The office of one process.
+#[derive(Clone)]
 pub struct Desk {
     ledger: Arc<RedisLedger>,
     relay: Arc<Relay<RedisLedger, Store, Producer>>,
@@ -42,8 +43,9 @@ impl Desk {
         Self { ledger: Arc::clone(&stores.ledger), relay, told }
     }
 
-    /// Hands on what changed. The reader is slow only while ClickHouse is: then whoever changes waits.
-    async fn tell(&self, effects: Effects) {
+    /// Hands on what changed, and what was opened and swept on the way. The reader is slow only while ClickHouse is: then whoever changes waits.
+    async fn tell(&self, mut effects: Effects) {
+        effects.extend(self.ledger.take_rare());
         let expired = effects.holds_expired as u64;
         if expired > 0 {
             count_holds("expired", expired);
@@ -59,7 +61,7 @@ impl Desk {
         while !shutdown.is_cancelled() {
             for shard in 0..self.ledger.shards() {
                 match self.ledger.sweep(shard, now()).await {
-                    Ok(effects) => self.tell(effects).await,
+                    Ok(()) => self.tell(Effects::default()).await,
                     Err(fault) => {
                         tracing::debug!(%fault, shard, "cannot look for expired holds now");
                         break;
@@ -95,12 +97,10 @@ impl Desk {
             Ok(changed) => changed,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        // 2. Kafka has the entry before anybody is told that it is done.
+        // 2. The tables will follow, whatever happens.
+        self.tell(changed.effects.clone()).await;
+        // 3. Kafka has the entry before anybody is told that it is done.
         self.relayed(changed.shard).await?;
-        // 3. The tables follow.
-        let mut told = changed.before.clone();
-        told.extend(changed.effects.clone());
-        self.tell(told).await;
         Ok(Ok(changed))
     }
 
@@ -119,13 +119,13 @@ impl Desk {
                 return Ok(Err(refusal));
             }
         };
-        if held.answer.hold.state == HoldState::Settling {
-            self.relayed(self.ledger.shard_of(workspace)).await?;
-        }
+        self.tell(held.effects).await;
         if !held.repeated {
             count_holds(outcome(request), 1);
         }
-        self.tell(held.effects).await;
+        if held.answer.hold.state == HoldState::Settling {
+            self.relayed(self.ledger.shard_of(workspace)).await?;
+        }
         Ok(Ok(held.answer))
     }
 
@@ -152,10 +152,17 @@ impl Desk {
         period: Option<PeriodName>,
     ) -> Result<Option<Arc<View>>, Trouble> {
         let now = now();
-        let swept = self.ledger.sweep(self.ledger.shard_of(workspace), now).await.map_err(trouble)?;
-        self.tell(swept).await;
+        self.ledger.sweep(self.ledger.shard_of(workspace), now).await.map_err(trouble)?;
+        self.tell(Effects::default()).await;
         Ok(self.ledger.view(workspace, period, now).await.map_err(trouble)?.map(Arc::new))
     }
+}
+
+/// A write is finished also when its client goes away or its time runs out: what it did is told and published.
+async fn to_its_end<T: Send + 'static>(
+    write: impl Future<Output = Result<T, Trouble>> + Send + 'static,
+) -> Result<T, Trouble> {
+    tokio::spawn(write).await.unwrap_or_else(|fault| Err(Trouble::Broken(fault.to_string())))
 }
 
 fn outcome(request: &HoldRequest) -> &'static str {
@@ -188,7 +195,9 @@ impl Office for Desk {
         change: &'a Change,
         author: &'a Author,
     ) -> BoxFuture<'a, Result<Result<Changed, Refusal>, Trouble>> {
-        self.make_change(workspace, change, author).boxed()
+        let (desk, workspace) = (self.clone(), workspace.clone());
+        let (change, author) = (change.clone(), author.clone());
+        to_its_end(async move { desk.make_change(&workspace, &change, &author).await }).boxed()
     }
 
     fn refuse<'a>(
@@ -206,7 +215,9 @@ impl Office for Desk {
         request: &'a HoldRequest,
         author: &'a Author,
     ) -> BoxFuture<'a, Result<Result<HoldAnswer, Refusal>, Trouble>> {
-        self.ask_hold(workspace, request, author).boxed()
+        let (desk, workspace) = (self.clone(), workspace.clone());
+        let (request, author) = (request.clone(), author.clone());
+        to_its_end(async move { desk.ask_hold(&workspace, &request, &author).await }).boxed()
     }
 
     fn check<'a>(
@@ -219,8 +230,8 @@ impl Office for Desk {
 
     fn holds<'a>(&'a self, workspace: &'a WorkspaceId) -> BoxFuture<'a, Result<Vec<Hold>, Trouble>> {
         async move {
-            let swept = self.ledger.sweep(self.ledger.shard_of(workspace), now()).await.map_err(trouble)?;
-            self.tell(swept).await;
+            self.ledger.sweep(self.ledger.shard_of(workspace), now()).await.map_err(trouble)?;
+            self.tell(Effects::default()).await;
             self.ledger.holds(workspace).await.map_err(trouble)
         }
         .boxed()

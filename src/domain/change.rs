@@ -328,8 +328,6 @@ pub struct Changed {
     pub users: Vec<UserStanding>,
     /// The accounts and cells that it touched, as they stood after it.
     pub effects: Effects,
-    /// What had to happen first, this time: a period opened, holds ended.
-    pub before: Effects,
 }
 
 /// A user's settings and sums.

@@ -26,7 +26,7 @@ use super::problem::Problem;
 use super::route::{Access, Personal, Routes, Scope, post};
 use crate::domain::WorkspaceId;
 use crate::domain::change::Refusal;
-use crate::domain::event::{RawRecord, Rejection, UsageEvent, decode};
+use crate::domain::event::{Header, RawRecord, Rejection, UsageEvent, decode};
 use crate::domain::period::Instant;
 use crate::domain::ports::{Claim, Intake, Remembered, Trouble};
 
@@ -65,10 +65,11 @@ async fn accept(State(api): State<Arc<Api>>, caller: Caller, request: Request) -
     let head = Request::from_parts(parts.clone(), body);
     let bytes = read_bytes(head, api.settings.body_bytes_max).await?;
     // 1. Every event, before any is published.
-    let events = judged(&api, &caller, read::events(&parts.headers, &bytes)?)?;
+    let sent = read::events(&parts.headers, &bytes)?;
+    let digest = digest_of(&sent);
+    let events = judged(&api, &caller, sent)?;
     // 2. Kafka, once for each key.
     let place = key.map(|key| place_of(&caller, &parts, &key));
-    let digest = hex(&Sha256::digest(&bytes));
     // A task of its own: when the client goes away or time runs out, the key is not left half answered.
     let publishing = tokio::spawn(publish_once(Arc::clone(&api.intake), place, digest, events));
     match publishing.await {
@@ -84,6 +85,24 @@ async fn accept(State(api): State<Arc<Api>>, caller: Caller, request: Request) -
 /// Per API key and path: the workspaces of the events play no part.
 fn place_of(caller: &Caller, parts: &Parts, key: &str) -> String {
     hex(&Sha256::digest(format!("{}\n{}\n{}\n{key}", caller.actor(), parts.method, parts.uri.path())))
+}
+
+/// Of everything that makes the events: of a binary CloudEvent that is more than the body.
+fn digest_of(sent: &[Sent]) -> String {
+    let mut digest = Sha256::new();
+    let mut add = |part: &[u8]| {
+        digest.update((part.len() as u64).to_le_bytes());
+        digest.update(part);
+    };
+    for Sent { payload, headers } in sent {
+        add(payload);
+        for Header { name, value } in headers {
+            add(name.as_bytes());
+            add(value.as_deref().unwrap_or_default());
+        }
+        add(b"");
+    }
+    hex(&digest.finalize())
 }
 
 type Payload = (WorkspaceId, Vec<u8>);

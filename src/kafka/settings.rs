@@ -6,6 +6,9 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use serde::Deserialize;
 
+/// Largest entry of the ledger, in bytes: the opening of a period names every standing amount, in about 80.
+const LEDGER_BYTES_MAX: usize = 16 << 20;
+
 /// The section `[kafka]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,6 +113,15 @@ impl TopicSettings {
     /// Largest dead letter, in bytes.
     pub fn dead_letter_bytes_max(&self) -> usize {
         self.record_bytes_max + self.dead_letter_extra_bytes
+    }
+
+    /// Largest message of a topic, in bytes.
+    pub fn bytes_max(&self, name: &str) -> usize {
+        match name {
+            _ if name == self.ledger => LEDGER_BYTES_MAX.max(self.record_bytes_max),
+            _ if name == self.dead_letters => self.dead_letter_bytes_max(),
+            _ => self.record_bytes_max,
+        }
     }
 
     /// Every topic's name.

@@ -116,8 +116,6 @@ fn plans(settings: &Settings) -> Vec<Plan> {
 fn plan(settings: &Settings, name: &str) -> Plan {
     let topics = &settings.topics;
     let retention_ms = if name == topics.ledger { -1 } else { i64::from(topics.retention_hours) * 3_600_000 };
-    let bytes_max =
-        if name == topics.dead_letters { topics.dead_letter_bytes_max() } else { topics.record_bytes_max };
     let in_sync = if topics.replication_factor >= 3 { 2 } else { 1 };
     Plan {
         name: name.to_owned(),
@@ -127,7 +125,7 @@ fn plan(settings: &Settings, name: &str) -> Plan {
             ("message.timestamp.type", "LogAppendTime".to_owned()),
             ("cleanup.policy", "delete".to_owned()),
             ("retention.ms", retention_ms.to_string()),
-            ("max.message.bytes", bytes_max.to_string()),
+            ("max.message.bytes", topics.bytes_max(name).to_string()),
             ("min.insync.replicas", in_sync.to_string()),
         ],
     }

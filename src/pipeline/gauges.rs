@@ -10,44 +10,36 @@ use crate::domain::ledger::PoolState;
 use crate::domain::period::PeriodName;
 use crate::metrics::{POOL_RATIO, POOL_REMAINING, POOL_TOTAL, POOL_UNALLOCATED};
 
-/// The newest period shown of each workspace that has gauges.
+/// What is shown of each workspace that has gauges: the newest period, its newest version.
 #[derive(Debug)]
 pub struct PoolGauges {
-    periods: Mutex<HashMap<WorkspaceId, PeriodName>>,
+    newest: Mutex<HashMap<WorkspaceId, (PeriodName, u64)>>,
     workspaces_max: usize,
 }
 
 impl PoolGauges {
     /// Gauges for the first so many workspaces that are seen.
     pub fn new(workspaces_max: usize) -> Self {
-        Self { periods: Mutex::default(), workspaces_max }
+        Self { newest: Mutex::default(), workspaces_max }
     }
 
     /// The workspaces that have gauges.
     pub fn shown(&self) -> Vec<WorkspaceId> {
-        self.periods.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
-    /// Shows pools as they stand now; a late event's period never hides the running one.
+    /// Shows pools; neither a late event's period nor an older state ever hides a newer one.
     pub fn show(&self, pools: &[PoolState]) {
         // A panic while it was held leaves a map that is still right.
-        let mut periods = self.periods.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         for pool in pools {
-            if !periods.contains_key(&pool.workspace) && periods.len() >= self.workspaces_max {
-                continue;
+            let (state, known) = ((pool.period, pool.version), shown.get(&pool.workspace));
+            let is_new = known.map_or(shown.len() < self.workspaces_max, |known| *known <= state);
+            if is_new {
+                shown.insert(pool.workspace.clone(), state);
+                show(pool);
             }
-            let newest = periods.entry(pool.workspace.clone()).or_insert(pool.period);
-            if pool.period < *newest {
-                continue;
-            }
-            *newest = pool.period;
-            show(pool);
         }
-    }
-
-    /// The workspaces that have gauges.
-    pub fn workspaces(&self) -> Vec<WorkspaceId> {
-        self.periods.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 }
 

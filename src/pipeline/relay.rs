@@ -18,6 +18,8 @@ use crate::metrics;
 const ITEMS_MAX: usize = 500;
 /// How often a shard that another process relays is asked for.
 const CLAIM_PAUSE: Duration = Duration::from_millis(20);
+/// How often the right to a shard is renewed while Kafka is waited for.
+const CLAIM_RENEWAL: Duration = Duration::from_secs(3);
 
 /// Where each kind of item goes.
 #[derive(Debug, Clone)]
@@ -74,11 +76,23 @@ impl<O: Outbox, W: Warehouse, P: Publish> Relay<O, W, P> {
                 return Ok(());
             }
             // 1. Kafka, the durable truth. A failure leaves the outbox as it is.
-            self.publish(&pending).await?;
+            self.publish_claimed(shard, &pending).await?;
             // 2. Out of the outbox. A failure publishes them once more.
             let ids: Vec<String> = pending.iter().map(|pending| pending.id.clone()).collect();
             self.outbox.published(shard, &ids).await.map_err(failed)?;
             pending.iter().for_each(count);
+        }
+    }
+
+    /// Publishes, and keeps the right to this shard for as long as it takes.
+    async fn publish_claimed(&self, shard: u16, pending: &[Pending]) -> Result<(), RelayError> {
+        let mut publishing = std::pin::pin!(self.publish(pending));
+        loop {
+            match tokio::time::timeout(CLAIM_RENEWAL, &mut publishing).await {
+                Ok(published) => return published,
+                // Redis away: whoever takes the shard meanwhile publishes the same once more.
+                Err(_) => drop(self.outbox.claim(shard).await),
+            }
         }
     }
 
@@ -133,13 +147,12 @@ impl<O: Outbox, W: Warehouse, P: Publish> Relay<O, W, P> {
     pub async fn run(&self, interval: Duration, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             for shard in 0..self.outbox.shards() {
+                // A shard that fails keeps no other from its turn, nor do tables keep entries from Kafka.
                 if let Err(fault) = self.relay(shard).await {
                     tracing::warn!(%fault, shard, "cannot publish the ledger now, trying again");
-                    break;
                 }
                 if let Err(fault) = self.record(shard).await {
                     tracing::warn!(%fault, shard, "cannot record the ledger now, trying again");
-                    break;
                 }
             }
             tokio::select! {

@@ -39,7 +39,6 @@ impl RedisLedger {
         }
         let shard = self.keys.shard_of(workspace);
         let mut known = self.known(workspace).await;
-        let mut before = Effects::default();
         for _ in 0..ATTEMPTS {
             let placing = placed(workspace, &known, change, now)?;
             let argument = pack(workspace, &known, &placing, change, author, now);
@@ -47,15 +46,14 @@ impl RedisLedger {
             match read(&bytes, shard)? {
                 Answer::Unready(unready) => {
                     let period = known.calendar.period_of(now);
-                    self.mend(workspace, &mut known, unready, period, (now, &mut before)).await?;
+                    self.mend(workspace, &mut known, unready, period, now).await?;
                 }
                 Answer::Refused(refusal) => return Ok(Err(refusal)),
-                Answer::Done(mut changed) => {
+                Answer::Done(changed) => {
                     if let Some(next) = placing.next {
                         known.set_calendar(next);
                     }
                     self.learned(workspace, known).await;
-                    changed.before = before;
                     return Ok(Ok(*changed));
                 }
             }
@@ -276,6 +274,5 @@ fn read_done(input: &mut Unpacker<'_>, shard: u16) -> Result<Changed, Malformed>
         shard,
         users,
         effects,
-        before: Effects::default(),
     })
 }

@@ -122,7 +122,7 @@ impl RedisLedger {
                     return Ok(Answer::Unready(unopened));
                 }
                 Answer::Unready(unready) => {
-                    self.mend(workspace, &mut known, unready, period, (now, effects)).await?;
+                    self.mend(workspace, &mut known, unready, period, now).await?;
                 }
                 answer => {
                     self.learned(workspace, known).await;

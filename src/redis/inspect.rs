@@ -23,7 +23,7 @@ impl RedisLedger {
         let mut all = Vec::new();
         for shard in 0..self.keys.shards() {
             let names: Vec<String> =
-                self.link.query(::redis::cmd("HKEYS").arg(self.keys.heads(shard))).await?;
+                self.office.query(::redis::cmd("HKEYS").arg(self.keys.heads(shard))).await?;
             for name in names {
                 all.push(id(WorkspaceId::parse(&name))?);
             }
@@ -40,7 +40,7 @@ impl RedisLedger {
     ) -> Result<Option<Workspace>, RedisError> {
         let key = self.keys.heads(self.keys.shard_of(workspace));
         let head: Option<Vec<u8>> =
-            self.link.query(::redis::cmd("HGET").arg(key).arg(workspace.as_str())).await?;
+            self.office.query(::redis::cmd("HGET").arg(key).arg(workspace.as_str())).await?;
         let Some(head) = head else { return Ok(None) };
         let mut state = Workspace::default();
         let mut input = Unpacker::new(&head);

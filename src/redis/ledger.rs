@@ -35,6 +35,7 @@ pub struct RedisLedger {
     pub(super) sweep: Script,
     pub(super) keep: Script,
     pub(super) published: Script,
+    pub(super) claim: Script,
     pub(super) release: Script,
     /// Tells this process from the others that relay.
     pub(super) token: String,
@@ -46,6 +47,8 @@ pub struct RedisLedger {
     shards: Vec<Mutex<HashMap<WorkspaceId, Known>>>,
     /// What the office knows; it places by itself, and waits for no batch.
     desk: Mutex<HashMap<WorkspaceId, Known>>,
+    /// What openings and sweeps touched, until somebody takes it: it outlives the call that needed them.
+    pub(super) rare: std::sync::Mutex<Effects>,
 }
 
 impl RedisLedger {
@@ -68,6 +71,7 @@ impl RedisLedger {
             sweep: script(&[&books, include_str!("scripts/sweep.lua")]),
             keep: script(&[&books, include_str!("scripts/keep.lua")]),
             published: script(&[include_str!("scripts/published.lua")]),
+            claim: Script::new(super::outbox::CLAIM),
             release: Script::new(super::outbox::RELEASE),
             token: format!("{}-{:x}", std::process::id(), HashMap::<(), ()>::new().hasher().hash_one(0)),
             change: script(&[&books, include_str!("scripts/change.lua")]),
@@ -75,13 +79,9 @@ impl RedisLedger {
             call_bounds: (settings.call_events_max.max(1), settings.call_users_max.max(1)),
             shards: (0..keys.shards()).map(|_| Mutex::default()).collect(),
             desk: Mutex::default(),
+            rare: std::sync::Mutex::default(),
             keys,
         })
-    }
-
-    /// How many shards there are.
-    pub fn shards(&self) -> u16 {
-        self.keys.shards()
     }
 
     /// Whether Redis answers.
@@ -120,6 +120,7 @@ impl Ledger for RedisLedger {
             decisions.extend(numbered);
             effects.extend(part);
         }
+        effects.extend(self.take_rare());
         decisions.sort_unstable_by_key(|(at, _)| *at);
         effects.decisions = decisions.into_iter().map(|(_, decision)| decision).collect();
         Ok(effects)
@@ -138,8 +139,7 @@ impl RedisLedger {
         let mut known = self.shards[shard].lock().await;
         let (mut numbered, mut effects, mut from) = (Vec::with_capacity(events.len()), Effects::default(), 0);
         while from < arrivals.len() {
-            let (request, done) =
-                self.call(shard, &arrivals[from..], &mut known, committed, (now, &mut effects)).await?;
+            let (request, done) = self.call(shard, &arrivals[from..], &mut known, committed, now).await?;
             let mut again = done.again.iter().peekable();
             for (at, answer) in done.verdicts.into_iter().enumerate() {
                 let redelivered = again.next_if_eq(&&at).is_some();
@@ -164,7 +164,7 @@ impl RedisLedger {
         arrivals: &'a [&'a Arrival],
         known: &mut HashMap<WorkspaceId, Known>,
         committed: &[(i32, i64)],
-        (now, effects): (Instant, &mut Effects),
+        now: Instant,
     ) -> Result<(Request<'a>, reply::Done), RedisError> {
         let mut moved = Moved::new();
         for _ in 0..PLACING_ATTEMPTS {
@@ -185,13 +185,13 @@ impl RedisLedger {
                     }
                 }
                 Reply::Moved(places) => moved.extend(places),
-                Reply::Due => effects.extend(self.sweep(shard as u16, now).await?),
+                Reply::Due => self.sweep(shard as u16, now).await?,
                 Reply::Unopened(groups) => {
                     for (group, last) in groups {
                         let (workspace, period) = request.groups[group];
                         let id = request.workspaces[workspace];
                         let known = known.entry_ref(id).or_default();
-                        self.open(id, known, period, last, (now, effects)).await?;
+                        self.open(id, known, period, last, now).await?;
                     }
                 }
                 Reply::Rebuild(places) => {

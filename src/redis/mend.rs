@@ -1,6 +1,8 @@
 //! What keeps a script from doing its work, and the mending of it: a calendar that is not the one in
 //! force, a period that nobody opened, holds that have expired. Each is one more call, and rare.
 
+use std::sync::PoisonError;
+
 use super::RedisError;
 use super::codec::{Malformed, Packer, Unpacker};
 use super::ledger::{RedisLedger, calendar};
@@ -57,21 +59,21 @@ impl Unready {
 }
 
 impl RedisLedger {
-    /// Removes what kept a call about this workspace and period from its work. What was told on the way
-    /// joins the effects. Errors: a state that must be rebuilt first.
+    /// Removes what kept a call about this workspace and period from its work. Errors: a state that must
+    /// be rebuilt first.
     pub(super) async fn mend(
         &self,
         workspace: &WorkspaceId,
         known: &mut Known,
         unready: Unready,
         period: Period,
-        (now, effects): (Instant, &mut Effects),
+        now: Instant,
     ) -> Result<(), RedisError> {
         match unready {
             Unready::Calendar(text) => known.set_calendar(calendar(workspace, &text)?),
             Unready::Rebuild => return Err(RedisError::NeedsRebuild(workspace.to_string())),
-            Unready::Due => self.sweep_into(self.keys.shard_of(workspace), now, effects).await?,
-            Unready::Unopened(last) => self.open(workspace, known, period, last, (now, effects)).await?,
+            Unready::Due => self.sweep(self.keys.shard_of(workspace), now).await?,
+            Unready::Unopened(last) => self.open(workspace, known, period, last, now).await?,
         }
         Ok(())
     }
@@ -83,7 +85,7 @@ impl RedisLedger {
         known: &Known,
         period: Period,
         last: Last,
-        (now, effects): (Instant, &mut Effects),
+        now: Instant,
     ) -> Result<(), RedisError> {
         let shard = self.keys.shard_of(workspace);
         for period in known.calendar.chain(last.opened.filter(|_| last.carries), period) {
@@ -95,9 +97,9 @@ impl RedisLedger {
             let mut input = Unpacker::new(&bytes);
             input.array()?;
             match Unready::read(input.text()?, &mut input)? {
-                None => drop(read_books(&mut input, now, effects)?),
+                None => self.touched(|effects| read_books(&mut input, now, effects).map(drop))?,
                 Some(Unready::Rebuild) => return Err(RedisError::NeedsRebuild(workspace.to_string())),
-                Some(Unready::Due) => return self.sweep_into(shard, now, effects).await,
+                Some(Unready::Due) => return self.sweep(shard, now).await,
                 // The caller asks again, and is told the calendar.
                 Some(_) => return Ok(()),
             }
@@ -105,14 +107,18 @@ impl RedisLedger {
         Ok(())
     }
 
-    /// Ends the holds of a shard that have expired.
-    pub async fn sweep(&self, shard: u16, now: Instant) -> Result<Effects, RedisError> {
-        let mut effects = Effects::default();
-        self.sweep_into(shard, now, &mut effects).await?;
-        Ok(effects)
+    fn touched(&self, read: impl FnOnce(&mut Effects) -> Result<(), Malformed>) -> Result<(), Malformed> {
+        read(&mut self.rare.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn sweep_into(&self, shard: u16, now: Instant, effects: &mut Effects) -> Result<(), RedisError> {
+    /// What openings and sweeps touched since this was last asked, also when the call that needed them was
+    /// refused, failed or given up.
+    pub fn take_rare(&self) -> Effects {
+        std::mem::take(&mut self.rare.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Ends the holds of a shard that have expired.
+    pub async fn sweep(&self, shard: u16, now: Instant) -> Result<(), RedisError> {
         loop {
             let mut out = Packer::default();
             out.ints(&[now.millis(), SWEPT_MAX as i64, self.dedupe.taken_seconds()]);
@@ -120,8 +126,11 @@ impl RedisLedger {
             let mut input = Unpacker::new(&bytes);
             input.array()?;
             let found = input.int()? as usize;
-            read_books(&mut input, now, effects)?;
-            effects.holds_expired += input.int()? as usize;
+            self.touched(|effects| {
+                read_books(&mut input, now, effects)?;
+                effects.holds_expired += input.int()? as usize;
+                Ok(())
+            })?;
             if found < SWEPT_MAX {
                 return Ok(());
             }

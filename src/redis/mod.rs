@@ -84,8 +84,8 @@ pub enum RedisError {
     /// A stored calendar that cannot be read.
     #[error("workspace {0}: {1}")]
     Calendar(String, crate::domain::calendar::CalendarError),
-    /// The calendar changed at every attempt.
-    #[error("workspace {0}: the plan keeps changing under this call")]
+    /// Something had to be mended before every attempt: a plan that changed, a period to open, holds that expired.
+    #[error("workspace {0}: plan, period or holds kept changing under this call; try again")]
     Contended(String),
 }
 

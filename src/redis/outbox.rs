@@ -17,6 +17,11 @@ use crate::domain::{Credits, FeatureId, HoldId, UserId, WorkspaceId};
 /// How long a process that died keeps others from relaying its shard, in milliseconds.
 const CLAIM_MS: u64 = 10_000;
 
+/// Takes the claim if it is free, and renews it if it is the caller's: one who gave up on an answer has it still.
+pub(super) const CLAIM: &str = "local owner = redis.call('GET', KEYS[1]) \
+    if owner and owner ~= ARGV[1] then return '0' end \
+    redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return '1'";
+
 /// Deletes the claim if it is still that of the caller.
 pub(super) const RELEASE: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return ''";
@@ -33,9 +38,9 @@ impl Outbox for RedisLedger {
     }
 
     async fn claim(&self, shard: u16) -> Result<bool, RedisError> {
-        let mut command = ::redis::cmd("SET");
-        command.arg(self.keys.relay(shard)).arg(&self.token).arg("NX").arg("PX").arg(CLAIM_MS);
-        Ok(self.office.query::<Option<String>>(&command).await?.is_some())
+        let mut call = self.claim.key(self.keys.relay(shard));
+        call.arg(&self.token).arg(CLAIM_MS);
+        Ok(self.office.invoke(&call).await? == b"1")
     }
 
     async fn release(&self, shard: u16) -> Result<(), RedisError> {

@@ -7,14 +7,14 @@ use crate::domain::ports::{Claim, Remembered};
 /// How long an answer is kept.
 const ANSWER_SECONDS: u64 = 24 * 3600;
 /// How long a request may run before another may take its key: longer than Kafka takes to give up.
-const CLAIM_SECONDS: u64 = 120;
+const CLAIM_SECONDS: u64 = 300;
 
 impl RedisLedger {
     /// Takes the right to answer, unless somebody has it or answered.
     pub async fn claim(&self, place: &str, request: &str) -> Result<Claim, RedisError> {
         let mut set = ::redis::cmd("SET");
         set.arg(self.keys.remembered(place)).arg(request).arg("NX").arg("GET").arg("EX").arg(CLAIM_SECONDS);
-        let earlier: Option<String> = self.link.query(&set).await?;
+        let earlier: Option<String> = self.office.query(&set).await?;
         Ok(earlier.map_or(Claim::Ours, |earlier| read(&earlier)))
     }
 
@@ -22,14 +22,14 @@ impl RedisLedger {
     pub async fn remember(&self, place: &str, answer: &Remembered) -> Result<(), RedisError> {
         let mut set = ::redis::cmd("SET");
         set.arg(self.keys.remembered(place)).arg(written(answer)).arg("EX").arg(ANSWER_SECONDS);
-        self.link.query(&set).await
+        self.office.query(&set).await
     }
 
     /// Gives the right back.
     pub async fn release_claim(&self, place: &str) -> Result<(), RedisError> {
         let mut delete = ::redis::cmd("DEL");
         delete.arg(self.keys.remembered(place));
-        self.link.query::<u64>(&delete).await.map(drop)
+        self.office.query::<u64>(&delete).await.map(drop)
     }
 }
 

@@ -36,6 +36,7 @@ use super::wording::{reject, shorten};
 use super::{Header, RejectReason, Rejection, UsageEvent};
 use crate::domain::credits::Credits;
 use crate::domain::ids::{FeatureId, HoldId, UserId, WorkspaceId};
+use crate::domain::model::SETTLES;
 use crate::domain::period::Instant;
 use crate::domain::rates::RateCard;
 
@@ -177,7 +178,10 @@ fn event_of(view: View<'_, '_>, record: RawRecord<'_>, rules: &DecodeRules) -> R
     event.output_tokens = view.first([Field::OutputTokens, Field::UsageOutputTokens]).integer()?;
     event.quantity = view.datum(Field::Quantity).integer()?;
     event.hold = view.datum(Field::Hold).id(HoldId::parse)?;
-    check_age(&view, event.time, record.timestamp, rules)?;
+    // Our own settle was judged when it was accepted, by another clock than the record's: it is never refused.
+    if event.source != SETTLES {
+        check_age(&view, event.time, record.timestamp, rules)?;
+    }
     check_key(record.key, &event.workspace)?;
     match credits {
         Some(credits) => event.credits = credits,

@@ -219,7 +219,11 @@ async fn of_two_at_once_the_second_waits_for_the_first() {
     let key = [("idempotency-key", "k1")];
     let body = event("a").to_string();
     // The first has claimed the key, and is answered while the second waits.
-    let request = hex(&Sha256::digest(&body));
+    let sent = read::events(
+        &[(header::CONTENT_TYPE, "application/json".parse().unwrap())].into_iter().collect(),
+        body.as_bytes(),
+    );
+    let request = digest_of(&sent.unwrap());
     let place = hex(&Sha256::digest("local\nPOST\n/v1/events\nk1"));
     assert_eq!(memory.claim(&place, &request).await.unwrap(), Claim::Ours);
     let first = async {

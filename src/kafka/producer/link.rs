@@ -159,6 +159,7 @@ pub(super) fn client_config(settings: &Settings) -> ClientConfig {
     let topics = &settings.topics;
     // A batch past a topic's limit is refused as a whole, so that batches stay below the smallest.
     let batch_bytes = topics.record_bytes_max.saturating_sub(16 << 10).clamp(1, 1_000_000);
+    let largest = topics.names().into_iter().map(|name| topics.bytes_max(name)).max().unwrap_or_default();
     let mut config = settings.client();
     config
         .set("enable.idempotence", "true")
@@ -172,6 +173,6 @@ pub(super) fn client_config(settings: &Settings) -> ClientConfig {
         .set("queue.buffering.max.messages", producer.queue_records_max.to_string())
         .set("queue.buffering.max.kbytes", producer.queue_kib_max.to_string())
         .set("batch.size", batch_bytes.to_string())
-        .set("message.max.bytes", topics.dead_letter_bytes_max().to_string());
+        .set("message.max.bytes", largest.to_string());
     config
 }

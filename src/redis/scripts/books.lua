@@ -153,7 +153,7 @@ local function move_standing(space, book, postings, now)
     amounts[flat[i]] = tonumber(flat[i + 1])
   end
   table.sort(names)
-  local pool = record_of(book, 'p')
+  local pool, sum = record_of(book, 'p'), 0
   for i = 1, #names do
     local name = names[i]
     local wanted = amounts[name]
@@ -164,7 +164,7 @@ local function move_standing(space, book, postings, now)
       pool[2] = pool[2] + moved
       account[1] = account[1] + moved
       account[place] = account[place] + moved
-      post(postings, 'pool', book.period, -moved)
+      sum = sum + moved
       post(postings, name, book.period, moved)
     end
     if moved < wanted then
@@ -175,6 +175,7 @@ local function move_standing(space, book, postings, now)
     end
     if moved > 0 then entry.before, entry.found = copy(account), true end
   end
+  if sum > 0 then post(postings, 'pool', book.period, -sum) end
   return short
 end
 

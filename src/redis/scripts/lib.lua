@@ -23,9 +23,9 @@
 --   c:<workspace>:<period>     hash  <day>:<user> -> cells of a day that is not the user's latest
 --   r:<workspace>:<period>     set   events of the period whose credits went back
 --   h:<workspace>              hash  hold -> record of one that has not ended (see holds.lua)
---   e:<workspace>:<hold>       string, record of one that has ended, for as long as its name is taken
+--   e:<workspace>|<hold>       string, record of one that has ended, for as long as its name is taken
 --   holds                      sorted set of `<workspace> <hold>` by the millisecond in which it expires
---   i:<workspace>:<place>      string {request, answer}, what was answered under an idempotency key
+--   i:<workspace>|<place>      string {request, answer}, what was answered under an idempotency key
 --   m:<family>:<slot>          string, how a slot of duplicate marks is divided (see marks.lua)
 --   m:a:<slot>                 set of marks by arrival (see marks.lua)
 --   tail:<partition>           list of last offset, {offset, answer, place, day, ...} {period, planned, end, ...}, ...
@@ -196,7 +196,7 @@ local function team_alerts(outbox, workspace, head, settings, id, team, period, 
   team[6] = alerts(outbox, workspace, head, TEAM, id, period, now, team[3] + team[4], team[1] - team[2], team[6], settings[6])
 end
 local function user_alerts(outbox, workspace, head, settings, id, user, limit, period, now)
-  user[10] = alerts(outbox, workspace, head, USER, id, period, now, user[5] + user[6], limit, user[10], settings[6])
+  user[10] = alerts(outbox, workspace, head, USER, id, period, now, user[5] + user[6], math.max(0, limit), user[10], settings[6])
 end
 
 local function send(outbox)

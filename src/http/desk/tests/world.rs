@@ -91,7 +91,6 @@ fn changed(view: &View, workspace: &WorkspaceId) -> Changed {
         shard: 0,
         users: Vec::new(),
         effects: Effects { balances: balances.collect(), ..Effects::default() },
-        before: Effects::default(),
     }
 }
 
