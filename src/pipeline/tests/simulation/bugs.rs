@@ -72,20 +72,15 @@ const PLANTED: [(Bug, Law); 18] = [
 
 #[test]
 fn every_planted_bug_is_caught_by_its_law() {
-    let mut others = Vec::new();
     for (bug, law) in PLANTED {
-        let caught = seeds(0..SEEDS_MAX, Some(bug)).find_map(|(seed, fate)| Some((seed, fate.broken?)));
-        let (seed, broken) = caught.unwrap_or_else(|| panic!("{bug:?}: not seen in {SEEDS_MAX} seeds"));
-        println!("{:<20} {:<22} {:>3} seeds", format!("{bug:?}"), format!("{:?}", broken.law), seed + 1);
-        assert_eq!(run(seed, Some(bug), false).broken.as_ref(), Some(&broken), "seed {seed} replays");
-        if broken.law != law {
-            others.push(format!(
-                "{bug:?}, seed {seed}: {:?} instead of {law:?}: {}",
-                broken.law, broken.detail
-            ));
-        }
+        // Another law may see it first: what counts is that its own does.
+        let mut reds = seeds(0..SEEDS_MAX, Some(bug)).filter_map(|(seed, fate)| Some((seed, fate.broken?)));
+        let caught = reds.find(|(_, broken)| broken.law == law);
+        let (seed, broken) =
+            caught.unwrap_or_else(|| panic!("{bug:?}: not seen by {law:?} in {SEEDS_MAX} seeds"));
+        println!("{:<20} {:<22} {:>3} seeds", format!("{bug:?}"), format!("{law:?}"), seed + 1);
+        assert_eq!(run(seed, Some(bug), false).broken, Some(broken), "seed {seed} replays");
     }
-    assert!(others.is_empty(), "{others:#?}");
     let laws: BTreeSet<Law> = PLANTED.iter().map(|(_, law)| *law).collect();
     assert_eq!(laws.len(), Law::ALL.len(), "every law has a bug that breaks it");
 }

@@ -1,7 +1,7 @@
 //! What must be true at every step, whatever happens: looked at after each effect on a store, by what
 //! the store then holds and what was seen before. The laws of the end stand in [`super::end`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -155,8 +155,8 @@ impl Laws {
 
     /// Rows were written.
     pub fn recorded(&mut self, tables: &Tables, rollups: &[crate::domain::ledger::Rollup]) -> Judged {
-        for rollup in rollups {
-            let key = tables::rollup_key(rollup);
+        // In their order: what is found first must not depend on a hash map.
+        for key in rollups.iter().map(tables::rollup_key).collect::<BTreeSet<_>>() {
             let Some(row) = tables.rollups.get(&key) else { continue };
             let newest = self.newest.entry(key).or_default();
             holds(Law::NewestWins, row.version >= *newest, || {

@@ -36,7 +36,9 @@ impl Shard {
     }
 
     pub fn claim(&mut self, process: usize, now: Instant, bug: Option<Bug>) -> bool {
-        let held = |(_, until): (usize, i64)| now.millis() < until || bug == Some(Bug::ClaimsForEver);
+        let held = |(holder, until): (usize, i64)| {
+            holder != process && (now.millis() < until || bug == Some(Bug::ClaimsForEver))
+        };
         if self.claim.is_some_and(held) {
             return false;
         }
