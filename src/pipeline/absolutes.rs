@@ -93,6 +93,7 @@ pub async fn write_all<W: Warehouse>(
     let mut open = true;
     while open {
         tokio::select! {
+            biased;
             effects = told.recv() => match effects {
                 Some(effects) => {
                     waiting.add(effects);

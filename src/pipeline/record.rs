@@ -46,6 +46,7 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         flush.add(first);
         while flush.rows < self.settings.record_rows_max {
             tokio::select! {
+                biased; // no dice: a simulated run must replay to the byte
                 next = timeout_at(due, told.recv()) => match next {
                     Ok(Some(batch)) => flush.add(batch),
                     Ok(None) | Err(_) => break,

@@ -156,6 +156,7 @@ impl<O: Outbox, W: Warehouse, P: Publish> Relay<O, W, P> {
                 }
             }
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(interval) => {}
                 () = shutdown.cancelled() => {}
             }

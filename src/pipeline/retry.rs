@@ -37,8 +37,9 @@ pub async fn patiently<T, E: Fault, F: Future<Output = Result<T, E>>>(
         }
         tracing::warn!(%fault, pause_ms, "cannot {what} now, trying again");
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
+            biased;
             () = abort.cancelled() => return Err(Stopped::Aborted),
+            () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
         }
         pause_ms = (pause_ms * 2).min(pause_ms_max.max(PAUSE_MS_MIN));
     }

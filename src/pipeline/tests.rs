@@ -3,10 +3,10 @@
 
 mod books;
 mod broker;
-mod chaos;
 mod counts;
 mod outage;
 mod process;
+mod simulation;
 mod stop;
 mod tables;
 mod trouble;
