@@ -164,7 +164,10 @@ impl Desk {
 async fn to_its_end<T: Send + 'static>(
     write: impl Future<Output = Result<T, Trouble>> + Send + 'static,
 ) -> Result<T, Trouble> {
-    tokio::spawn(write).await.unwrap_or_else(|fault| Err(Trouble::Broken(fault.to_string())))
+    tokio::spawn(write).await.unwrap_or_else(|fault| {
+        tracing::error!(%fault, "a write panicked");
+        Err(Trouble::Broken(fault.to_string()))
+    })
 }
 
 fn outcome(request: &HoldRequest) -> &'static str {

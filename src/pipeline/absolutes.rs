@@ -93,7 +93,7 @@ pub async fn write_all<W: Warehouse>(
     let mut open = true;
     while open {
         tokio::select! {
-            biased;
+            biased; // no dice: a simulated run must replay to the byte
             effects = told.recv() => match effects {
                 Some(effects) => {
                     waiting.add(effects);

@@ -52,3 +52,44 @@ fn show(pool: &PoolState) {
     gauge!(POOL_UNALLOCATED, "workspace" => workspace.clone()).set(credits(pool.unallocated));
     gauge!(POOL_RATIO, "workspace" => workspace).set(if total > 0.0 { remaining / total } else { 0.0 });
 }
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+    use crate::domain::Credits;
+    use crate::domain::period::Instant;
+
+    fn pool(workspace: &str, period: &str, version: u64, total: i64) -> PoolState {
+        PoolState {
+            workspace: WorkspaceId::parse(workspace).unwrap(),
+            period: period.parse().unwrap(),
+            total: Credits::whole(total),
+            used: Credits::ZERO,
+            held: Credits::ZERO,
+            unallocated: Credits::ZERO,
+            version,
+            at: Instant::default(),
+        }
+    }
+
+    #[test]
+    fn what_is_older_never_hides_what_is_newer() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let (page, _guard) = (recorder.handle(), ::metrics::set_default_local_recorder(&recorder));
+        let gauges = PoolGauges::new(1);
+        for (period, version, total, shown) in [
+            ("2026-11-01", 10, 1, 1),
+            ("2026-11-01", 20, 2, 2),
+            ("2026-11-01", 10, 1, 2),
+            ("2026-10-01", 30, 3, 2),
+            ("2026-12-01", 15, 4, 4),
+        ] {
+            gauges.show(&[pool("acme", period, version, total), pool("globex", period, version, 9)]);
+            let line = format!("{POOL_TOTAL}{{workspace=\"acme\"}} {shown}\n");
+            assert!(page.render().contains(&line), "{period} {version}: {}", page.render());
+        }
+        assert_eq!(gauges.shown().len(), 1, "no more than were asked for");
+    }
+}

@@ -23,7 +23,7 @@ pub async fn patiently<T, E: Fault, F: Future<Output = Result<T, E>>>(
     loop {
         // A call that is dropped half way is as one whose answer was lost: all of them may be repeated.
         let outcome = tokio::select! {
-            biased;
+            biased; // no dice: a simulated run must replay to the byte
             () = abort.cancelled() => return Err(Stopped::Aborted),
             outcome = call() => outcome,
         };
@@ -37,7 +37,7 @@ pub async fn patiently<T, E: Fault, F: Future<Output = Result<T, E>>>(
         }
         tracing::warn!(%fault, pause_ms, "cannot {what} now, trying again");
         tokio::select! {
-            biased;
+            biased; // no dice: a simulated run must replay to the byte
             () = abort.cancelled() => return Err(Stopped::Aborted),
             () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
         }

@@ -28,3 +28,17 @@ fn decode_value(value: &[u8], headers: &[Header]) -> Result<UsageEvent, Rejectio
 fn header(name: &str, value: &str) -> Header {
     Header { name: name.into(), value: Some(value.into()) }
 }
+
+/// A settle was accepted by one clock and is judged by another: it is never refused. Others are.
+#[test]
+fn our_own_settles_have_no_age() {
+    for time in ["2026-11-01T10:00:00Z", "2026-11-22T10:06:00Z"] {
+        let decoded = |source: &str| {
+            let event = serde_json::json!({"id": "h1", "source": source, "workspace": "acme", "user": "ann",
+                "feature": "ai_chat", "credits": 1, "hold": "h1", "time": time});
+            decode_value(event.to_string().as_bytes(), &[])
+        };
+        assert!(decoded("tollgate:holds").is_ok());
+        assert!(decoded("tollgate:others").is_err());
+    }
+}

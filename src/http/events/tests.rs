@@ -202,6 +202,20 @@ async fn a_retry_under_the_same_key_is_answered_and_not_published_again() {
 }
 
 #[tokio::test]
+async fn two_binary_events_of_one_body_are_not_the_same_request() {
+    let (app, memory) = app();
+    let data = cloud("x")["data"].to_string();
+    let binary = |id| {
+        let kind = [("ce-specversion", "1.0"), ("ce-type", "ai.usage"), ("ce-source", "s")];
+        kind.into_iter().chain([("ce-id", id), ("idempotency-key", "k1")]).collect::<Vec<_>>()
+    };
+    for (id, status) in [("a", 202), ("a", 202), ("b", 409)] {
+        assert_eq!(post(&app, &binary(id), &data).await.0, status, "{id}");
+    }
+    assert_eq!(memory.ids(), ["a"]);
+}
+
+#[tokio::test]
 async fn a_failure_is_503_and_leaves_the_key_free() {
     let (app, memory) = app();
     let key = [("idempotency-key", "k1")];

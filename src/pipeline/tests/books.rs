@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use super::trouble::{TestFault, Troubles};
+use crate::domain::book::Book;
 use crate::domain::decision::Decision;
 use crate::domain::event::{Arrival, Position};
 use crate::domain::ledger::{Account, Balance, Effects, PoolState, Rollup, version};
@@ -146,15 +147,13 @@ pub fn balance(model: &Model, id: &WorkspaceId, period: PeriodName, user: Option
 
 fn pool(model: &Model, id: &WorkspaceId, period: PeriodName, at: Instant) -> PoolState {
     let state = model.workspace(id).unwrap();
-    let book = &state.books[&period];
-    PoolState {
-        workspace: id.clone(),
-        period,
-        total: book.total,
-        used: book.used,
-        held: book.held,
-        unallocated: book.pool.remaining(),
-        version: version(state.epoch, state.sequence + state.ledger_sequence),
-        at,
-    }
+    let version = version(state.epoch, state.sequence + state.ledger_sequence);
+    pool_state(id, period, &state.books[&period], version, at)
+}
+
+/// What is told of the pool of a book.
+pub fn pool_state(id: &WorkspaceId, period: PeriodName, book: &Book, version: u64, at: Instant) -> PoolState {
+    let unallocated = book.pool.remaining();
+    let Book { total, used, held, .. } = *book;
+    PoolState { workspace: id.clone(), period, total, used, held, unallocated, version, at }
 }

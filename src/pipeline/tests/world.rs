@@ -53,6 +53,15 @@ pub fn rules() -> DecodeRules {
     }
 }
 
+pub fn topics() -> Topics {
+    Topics {
+        events: "events".to_owned(),
+        decisions: "decisions".to_owned(),
+        dead_letters: "dead-letters".to_owned(),
+        dead_letter_bytes_max: 1 << 20,
+    }
+}
+
 impl World {
     /// Six workspaces with little money: some events are denied.
     pub fn new() -> Self {
@@ -122,12 +131,7 @@ impl World {
             publisher: Arc::clone(&self.broker),
             offsets: Arc::clone(&offsets),
             rules: rules(),
-            topics: Topics {
-                events: "events".to_owned(),
-                decisions: "decisions".to_owned(),
-                dead_letters: "dead-letters".to_owned(),
-                dead_letter_bytes_max: 1 << 20,
-            },
+            topics: topics(),
             settings: Settings {
                 record_rows_max: RECORD_ROWS_MAX,
                 record_interval_ms: 500,

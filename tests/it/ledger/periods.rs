@@ -1,8 +1,9 @@
 //! Where a month ends: zones with daylight saving, anchor days, leap days, events that come late on both
 //! sides of the end; and what moves into the next one.
 
+use tollgate::domain::alert::AlertState;
 use tollgate::domain::book::Book;
-use tollgate::domain::change::{Author, CarryOver, Change, Plan, UserChange};
+use tollgate::domain::change::{Author, CarryOver, Change, LimitSetting, Plan, UserChange};
 use tollgate::domain::decision::Outcome;
 use tollgate::domain::event::{Arrival, Position};
 use tollgate::domain::ledger::Outgoing;
@@ -202,4 +203,48 @@ async fn whoever_was_seen_once_is_seen_in_every_later_month() {
     assert!(!view.book().users.contains_key(&ann));
     let redis = ledger.book(&acme(), "2026-12-01".parse().unwrap()).await.unwrap();
     assert!(!redis.opened, "looking opens nothing");
+}
+
+#[tokio::test]
+async fn what_a_refused_request_opened_is_told() {
+    let name = Name::new("periods");
+    let ledger = ledger(&name, 100);
+    let (november, december) = (at("2026-11-10T00:00:00Z"), at("2026-12-10T00:00:00Z"));
+    change(&ledger, Change::Plan(Plan::monthly(Credits::whole(100))), november).await;
+    drop(ledger.take_rare());
+    let too_much = Change::Grant { user: UserId::parse("ann").unwrap(), credits: Credits::whole(101) };
+    ledger.change(&acme(), &too_much, &Author::default(), december).await.unwrap().unwrap_err();
+    let told = ledger.take_rare();
+    let pools: Vec<_> = told.pools.iter().map(|pool| (pool.period.to_string(), pool.total)).collect();
+    let total = Credits::whole(100);
+    let both = [("2026-12-01".to_owned(), total), ("2026-11-01".to_owned(), total)];
+    assert_eq!(pools, both, "also the month whose rest was asked for");
+    assert_eq!(ledger.take_rare(), Default::default(), "once");
+}
+
+#[tokio::test]
+async fn a_limit_that_is_lifted_recovers_without_a_total() {
+    let name = Name::new("periods");
+    let ledger = ledger(&name, 100);
+    let november = at("2026-11-10T00:00:00Z");
+    change(&ledger, Change::Plan(Plan::monthly(Credits::whole(100))), november).await;
+    let limited = |limit| {
+        let of = UserChange::of(UserId::parse("ann").unwrap());
+        Change::User(UserChange { limit: Some(Some(limit)), ..of })
+    };
+    change(&ledger, limited(LimitSetting::Credits(Credits::whole(1))), november).await;
+    spend(&ledger, 0, november, november).await;
+    change(&ledger, limited(LimitSetting::None), november).await;
+    let outbox = ledger.pending(ledger.shard_of(&acme()), 100).await.unwrap();
+    let alerts = outbox.iter().filter_map(|pending| match &pending.item {
+        Outgoing::Alert(alert) if alert.id == "ann" => Some((alert.threshold, alert.state, alert.total)),
+        _ => None,
+    });
+    let alerts: Vec<_> = alerts.collect();
+    let crossed = |threshold| (threshold, AlertState::Crossed, Credits::whole(1));
+    let recovered = |threshold| (threshold, AlertState::Recovered, Credits::ZERO);
+    assert_eq!(
+        alerts,
+        [crossed(50), crossed(80), crossed(100), recovered(50), recovered(80), recovered(100)]
+    );
 }

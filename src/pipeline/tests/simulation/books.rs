@@ -201,10 +201,7 @@ impl Books {
         if let Some(done) = self.answered(key) {
             return (done, Effects::default());
         }
-        let mut touched = Touched::default();
-        let mut effects = Effects { holds_expired: self.sweep(now, &mut touched), ..Effects::default() };
-        let period = self.state(id).calendar.period_of(now);
-        self.open(id, &period, now, &mut touched);
+        let (mut touched, mut effects) = self.ready(id, now);
         let before = self.state(id);
         let done = self.model.change(id, change, now).is_ok();
         let note = Note { kind: change.kind(), key, change: serde_json::to_value(change).unwrap() };
@@ -228,10 +225,7 @@ impl Books {
         if let Some(done) = self.answered(key) {
             return (done, Effects::default());
         }
-        let mut touched = Touched::default();
-        let mut effects = Effects { holds_expired: self.sweep(now, &mut touched), ..Effects::default() };
-        let period = self.state(id).calendar.period_of(now);
-        self.open(id, &period, now, &mut touched);
+        let (mut touched, mut effects) = self.ready(id, now);
         let before = self.state(id);
         let answer = self.model.hold(id, request, now);
         let begun = self.state(id).ledger_sequence > before.ledger_sequence;
@@ -248,6 +242,15 @@ impl Books {
         self.answers.insert(key.to_owned(), answer.is_ok());
         touched.tell(self, now, &mut effects);
         (answer.is_ok(), effects)
+    }
+
+    /// What the office mends before a request: holds that have expired, a period that nobody opened.
+    fn ready(&mut self, id: &WorkspaceId, now: Instant) -> (Touched, Effects) {
+        let mut touched = Touched::default();
+        let effects = Effects { holds_expired: self.sweep(now, &mut touched), ..Effects::default() };
+        let period = self.state(id).calendar.period_of(now);
+        self.open(id, &period, now, &mut touched);
+        (touched, effects)
     }
 
     fn answered(&self, key: &str) -> Option<bool> {

@@ -21,7 +21,8 @@ use crate::domain::rates::RateCard;
 use crate::kafka::{Batch, Offsets};
 use crate::pipeline::gauges::PoolGauges;
 use crate::pipeline::relay::{Relay, RelayTopics};
-use crate::pipeline::{Pipeline, Settings, Stopped, Topics, absolutes};
+use crate::pipeline::tests::world::topics;
+use crate::pipeline::{Pipeline, Settings, Stopped, absolutes};
 
 type SimRelay = Relay<Link, Link, Link>;
 
@@ -215,11 +216,11 @@ impl Process {
 async fn answer(link: &Link, relay: &SimRelay, told: &mpsc::Sender<Effects>, ask: &Ask) {
     let asked = link.call(Store::Redis, ask.name(), |state, _| ask.put(state)).await;
     let Ok((done, effects)) = asked else { return };
-    if done && relay.relay_now(link.shard_of(&ask.workspace)).await.is_err() {
-        return;
-    }
     if effects != Effects::default() {
         let _ = told.send(effects).await;
+    }
+    if done && relay.relay_now(link.shard_of(&ask.workspace)).await.is_err() {
+        return;
     }
     ask.answered(&mut link.world.lock(), done);
 }
@@ -241,12 +242,7 @@ fn pipeline(
             payload_bytes_max: 256 * 1024,
             rates: RateCard::default(),
         },
-        topics: Topics {
-            events: "events".to_owned(),
-            decisions: "decisions".to_owned(),
-            dead_letters: "dead-letters".to_owned(),
-            dead_letter_bytes_max: 1 << 20,
-        },
+        topics: topics(),
         settings: Settings {
             record_rows_max: 40,
             record_interval_ms: 300,

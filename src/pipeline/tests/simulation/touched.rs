@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::books::Books;
 use crate::domain::book::{AccountState, Book, Workspace};
 use crate::domain::decision::{Decision, Outcome};
-use crate::domain::ledger::{Account, Balance, Effects, PoolState, Rollup};
+use crate::domain::ledger::{Account, Balance, Effects, Rollup};
 use crate::domain::period::{Day, Instant, PeriodName};
 use crate::domain::{FeatureId, UserId, WorkspaceId};
+use crate::pipeline::tests::books::pool_state;
 
 pub type Cell = (Day, UserId, FeatureId);
 
@@ -61,16 +62,7 @@ impl Touched {
                 continue;
             };
             if account == Account::Pool {
-                effects.pools.push(PoolState {
-                    workspace: id.clone(),
-                    period,
-                    total: book.total,
-                    used: book.used,
-                    held: book.held,
-                    unallocated: book.pool.remaining(),
-                    version: books.version(&id),
-                    at: now,
-                });
+                effects.pools.push(pool_state(&id, period, book, books.version(&id), now));
             }
             effects.balances.push(balance(books, &id, period, account));
         }
