@@ -8,6 +8,7 @@ mod consuming;
 pub mod intake;
 pub mod office;
 pub mod outlook;
+pub mod rebuild;
 mod serve;
 
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod demo;
+mod rebuild;
 mod simulate;
 mod table;
 
@@ -41,6 +42,8 @@ enum Command {
     Config,
     /// Publish realistic usage events for a workspace
     Simulate(simulate::Args),
+    /// Rebuild the state in Redis from ClickHouse and the ledger topic; safe to repeat
+    Rebuild(rebuild::Args),
     /// Change and show plans, limits and credits
     Admin(admin::Args),
     /// Play a month of a workspace of 70 against the running service, and check each step
@@ -81,6 +84,7 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Simulate(args) => simulate::run(args, settings).await,
+        Command::Rebuild(args) => rebuild::run(args, settings).await,
         Command::Admin(args) => admin::run(args, settings).await,
         Command::Demo => demo::run(settings).await,
     }

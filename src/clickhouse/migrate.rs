@@ -17,11 +17,12 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration { version: 1, name: "usage", sql: include_str!("migrations/0001_usage.sql") },
     Migration { version: 2, name: "accounts", sql: include_str!("migrations/0002_accounts.sql") },
     Migration { version: 3, name: "dead_letters", sql: include_str!("migrations/0003_dead_letters.sql") },
     Migration { version: 4, name: "reports", sql: include_str!("migrations/0004_reports.sql") },
+    Migration { version: 5, name: "arrival", sql: include_str!("migrations/0005_arrival.sql") },
 ];
 
 /// The version that this program needs.

@@ -9,6 +9,7 @@ mod error;
 mod migrate;
 mod native;
 mod reads;
+mod recovery;
 mod reports;
 mod reversal;
 mod rows;
@@ -22,6 +23,7 @@ use clickhouse::Client;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use error::WarehouseError;
+pub use recovery::{Recorded, Versions};
 pub use reads::{Cell, FeatureUsage, MonthUsage, RankingOrder, UsageSource, UserUsage};
 
 use error::within;

@@ -12,6 +12,7 @@ pub mod change;
 pub mod credits;
 pub mod decision;
 pub mod event;
+pub mod fold;
 pub mod forecast;
 pub mod hold;
 pub mod ids;

@@ -1,0 +1,4 @@
+//! What Redis loses comes back from ClickHouse and the ledger topic, and nothing is decided before.
+
+mod random;
+mod world;

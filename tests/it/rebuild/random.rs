@@ -1,0 +1,84 @@
+//! Random lives: what is rebuilt is what was lost, and the same events once more change nothing.
+
+use tollgate::domain::WorkspaceId;
+use tollgate::domain::period::Instant;
+
+use super::world::{State, World, operations};
+use crate::ledger::model::ops::workspace;
+use crate::support::forget;
+
+const QUIET: &(dyn Fn(&WorkspaceId, u64, u64) + Send + Sync) = &|_, _, _| ();
+
+async fn states(world: &World) -> Vec<Option<State>> {
+    let mut states = Vec::new();
+    for n in 0..3 {
+        states.push(world.state(&workspace(n)).await);
+    }
+    states
+}
+
+/// Lives a life, loses Redis, rebuilds; `committed` of what was delivered, in percent.
+async fn rebuilt(seed: u8, count: usize, committed: usize) {
+    let ops = operations(seed, count);
+    let mut world = World::new("rebuild", &ops).await;
+    for op in &ops {
+        world.step(op).await;
+    }
+    world.publish().await;
+    if committed > 0 {
+        world.commit((world.delivered.len() * committed / 100) as i64);
+    }
+    let before = states(&world).await;
+    let keyed = std::mem::take(&mut world.keyed);
+
+    forget(&world.it.settings.redis.name);
+    let all = world.rebuilder.workspaces().await.unwrap();
+    world.rebuilder.rebuild(&all, QUIET, &|_| ()).await.unwrap();
+    let after = states(&world).await;
+    for (n, (before, after)) in before.iter().zip(&after).enumerate() {
+        assert_eq!(after, before, "workspace {n} of seed {seed}");
+    }
+
+    // The same events again: those that Kafka would deliver again, for it knows no commit beyond.
+    let next = (world.delivered.len() * committed / 100) as i64;
+    let hours = 7 * 3_600_000_000;
+    let recent = Instant::from_micros(world.now.micros() - hours);
+    let again: Vec<_> = world.delivered.iter().filter(|arrival| arrival.position.offset >= next).cloned().collect();
+    let again: Vec<_> = again.into_iter().filter(|arrival| arrival.timestamp >= recent).collect();
+    for chunk in again.chunks(50) {
+        world.decide(chunk).await;
+    }
+    assert_eq!(states(&world).await, before, "{} events replayed, seed {seed}", again.len());
+
+    // The same requests under the same keys: the first answers, nothing new.
+    for (id, change, author, answer) in keyed {
+        let key_is_kept = now_minus_a_day() < world.now;
+        let place = &author.key.as_ref().unwrap().key;
+        let made: i64 = place.split('-').nth(1).unwrap().parse().unwrap();
+        if key_is_kept && made > now_minus_a_day().micros() + 60_000_000 {
+            let again = world.ledger().change(&id, &change, &author, world.now).await.unwrap().unwrap();
+            assert_eq!(format!("{again:?}"), answer, "{change:?}");
+        }
+    }
+    assert_eq!(states(&world).await, before, "answers change nothing, seed {seed}");
+    world.it.remove().await;
+}
+
+fn now_minus_a_day() -> Instant {
+    Instant::from_micros(tollgate::pipeline::decide::now().micros() - 86_400_000_000)
+}
+
+#[tokio::test]
+async fn what_is_rebuilt_is_what_was_lost() {
+    rebuilt(1, 60, 0).await;
+}
+
+#[tokio::test]
+async fn what_is_rebuilt_is_what_was_lost_when_half_is_committed() {
+    rebuilt(2, 120, 50).await;
+}
+
+#[tokio::test]
+async fn what_is_rebuilt_is_what_was_lost_when_all_is_committed() {
+    rebuilt(3, 120, 100).await;
+}
