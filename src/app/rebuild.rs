@@ -3,7 +3,7 @@
 //! Nothing is ever decided on a state that lacks something:
 //!
 //! - **It is noticed.** ClickHouse tells at the start, and after every fault of Redis, how far each workspace
-//!   had come ([`Rebuilder::recover`]); whoever finds less in Redis refuses. Redis is always written before the
+//!   had come ([`Rebuilder::compare`]); whoever finds less in Redis refuses. Redis is always written before the
 //!   tables, so less there than here is a loss, and a state that no table knows of has nothing recorded that it
 //!   could forget: its events are still to be read from Kafka.
 //! - **It stands still.** A workspace is taken out of use before anything is read, and its head is written last.
@@ -81,12 +81,7 @@ impl Rebuilder {
         settings: &Settings,
         relay: Arc<Relay<RedisLedger, Store, Producer>>,
     ) -> Self {
-        Self {
-            stores: stores.clone(),
-            kafka: settings.kafka.clone(),
-            relay,
-            wishes: Wishes::default(),
-        }
+        Self { stores: stores.clone(), kafka: settings.kafka.clone(), relay, wishes: Wishes::default() }
     }
 
     /// Every workspace that Redis, the tables or the ledger know.

@@ -23,8 +23,8 @@ use clickhouse::Client;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use error::WarehouseError;
-pub use recovery::{Recorded, Versions};
 pub use reads::{Cell, FeatureUsage, MonthUsage, RankingOrder, UsageSource, UserUsage};
+pub use recovery::{Recorded, Versions};
 
 use error::within;
 

@@ -133,7 +133,8 @@ const CELLS: &str = "SELECT period, day, user, feature,
     credits, overage_credits, events, overage_events, denied_events, denied_credits, version
 FROM usage_rollups WHERE workspace = {workspace:String}";
 
-const ACCOUNTS: &str = "SELECT period, account FROM account_balances_raw FINAL WHERE workspace = {workspace:String}";
+const ACCOUNTS: &str =
+    "SELECT period, account FROM account_balances_raw FINAL WHERE workspace = {workspace:String}";
 
 const RECORDED: &str = "SELECT time, source, id, arrived_at, topic_partition, topic_offset FROM usage_events
 WHERE workspace = {workspace:String} AND time >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
@@ -165,7 +166,8 @@ GROUP BY workspace";
 
 const ENTRIES: &str = "SELECT epoch, sequence FROM credit_ledger WHERE workspace = {workspace:String}";
 
-const REVERSED: &str = "SELECT period, concat(source, '\\n', id, '\\n', toString(toUnixTimestamp64Micro(time))) AS name
+const REVERSED: &str =
+    "SELECT period, concat(source, '\\n', id, '\\n', toString(toUnixTimestamp64Micro(time))) AS name
 FROM usage_events WHERE workspace = {workspace:String} AND reversed_at IS NOT NULL";
 
 impl Store {
@@ -255,10 +257,7 @@ impl Store {
     }
 
     /// Epoch and sequence of every ledger entry that has a row.
-    pub async fn entry_names(
-        &self,
-        workspace: &WorkspaceId,
-    ) -> Result<BTreeSet<(u64, u64)>, WarehouseError> {
+    pub async fn entry_names(&self, workspace: &WorkspaceId) -> Result<BTreeSet<(u64, u64)>, WarehouseError> {
         let rows = self.fetch::<EntryName>("ledger", self.of(ENTRIES, workspace)).await?;
         Ok(rows.into_iter().map(|row| (row.epoch, row.sequence)).collect())
     }

@@ -60,7 +60,8 @@ pub async fn read<T: Send + 'static>(
 
 /// Whether the reader stands at the end: what lies before it may be no record, but a mark of the broker's.
 fn reached(client: &BaseConsumer, topic: &str, partition: i32, end: i64) -> bool {
-    let position = client.position().ok().and_then(|all| Some(all.find_partition(topic, partition)?.offset()));
+    let position =
+        client.position().ok().and_then(|all| Some(all.find_partition(topic, partition)?.offset()));
     matches!(position, Some(Offset::Offset(next)) if next >= end)
 }
 

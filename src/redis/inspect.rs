@@ -41,7 +41,13 @@ impl RedisLedger {
         let key = self.keys.heads(self.keys.shard_of(workspace));
         let head: Option<Vec<u8>> =
             self.office.query(::redis::cmd("HGET").arg(key).arg(workspace.as_str())).await?;
-        let Some(head) = head else { return Ok(None) };
+        let Some(head) = head else {
+            return if self.is_lost(workspace).await? {
+                Err(RedisError::NeedsRebuild(workspace.to_string()))
+            } else {
+                Ok(None)
+            };
+        };
         let mut state = Workspace::default();
         let mut input = Unpacker::new(&head);
         input.array()?;
@@ -53,6 +59,13 @@ impl RedisLedger {
             state.books.insert(*period, book);
         }
         Ok(Some(state))
+    }
+
+    /// Whether a workspace without a head ought to have one.
+    async fn is_lost(&self, workspace: &WorkspaceId) -> Result<bool, RedisError> {
+        let mut exists = ::redis::cmd("EXISTS");
+        exists.arg(self.keys.settings(workspace));
+        Ok(self.known(workspace).await.epoch > 0 || self.office.query::<u64>(&exists).await? > 0)
     }
 
     async fn read_settings(&self, workspace: &WorkspaceId, state: &mut Workspace) -> Result<(), RedisError> {

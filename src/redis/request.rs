@@ -209,7 +209,13 @@ pub fn pack_lives(out: &mut Packer, dedupe: Dedupe, events: usize) {
 
 /// One event that was recorded, for `restore.lua`: its marks, the second one only while a resend may still be
 /// recognised by it.
-pub fn pack_marks(out: &mut Packer, identity: [&str; 3], (time, arrived): (i64, i64), now: i64, dedupe: Dedupe) {
+pub fn pack_marks(
+    out: &mut Packer,
+    identity: [&str; 3],
+    (time, arrived): (i64, i64),
+    now: i64,
+    dedupe: Dedupe,
+) {
     let (_, arrival_lifetime, window_slot) = mark_lives(dedupe);
     let marks = Marks::of(identity, time);
     let (slot, place) = time_slot(time);

@@ -1,4 +1,6 @@
 //! What Redis loses comes back from ClickHouse and the ledger topic, and nothing is decided before.
 
 mod random;
+mod refusing;
+mod service;
 mod world;

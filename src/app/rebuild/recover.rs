@@ -1,7 +1,7 @@
 //! The service's own rebuilds: how it notices that Redis has lost something, and who rebuilds when.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,8 +30,10 @@ pub(super) struct Wishes {
     /// Told when something is wanted, and when something is done.
     woken: Notify,
     done: Notify,
-    /// Redis has failed since it was last compared with the tables.
-    doubtful: AtomicBool,
+    /// How often Redis has failed, and after how many of these it was compared with the tables.
+    doubts: AtomicU64,
+    settled: AtomicU64,
+    comparing: tokio::sync::Mutex<()>,
 }
 
 /// Workspaces that must get past the epoch beside them.
@@ -71,34 +73,49 @@ impl Lists {
 }
 
 impl Rebuilder {
-    /// Compares what the tables know with what Redis has, takes note of it, and rebuilds what Redis lacks.
-    pub async fn recover(&self) -> anyhow::Result<()> {
-        let doubtful = self.wishes.doubtful.swap(false, Ordering::AcqRel);
-        let outcome = self.recover_all().await;
-        if doubtful && outcome.is_err() {
-            self.doubt();
-        }
-        outcome
-    }
-
-    async fn recover_all(&self) -> anyhow::Result<()> {
+    /// Compares what the tables know with what Redis has, and asks for the rebuild of what Redis lacks. From
+    /// then on nothing older than what the tables know is used by this process.
+    pub async fn compare(&self) -> anyhow::Result<()> {
         let versions = self.stores.tables.versions().await?;
         let behind = self.stores.ledger.expect(&versions).await?;
-        if behind.is_empty() {
-            return Ok(());
+        if !behind.is_empty() {
+            tracing::warn!(workspaces = behind.len(), "redis lacks what was recorded");
         }
-        tracing::warn!(workspaces = behind.len(), "redis lacks what was recorded: rebuilding");
-        self.rebuild_past(&behind, &|_, _, _| (), &log).await
+        behind.iter().for_each(|(workspace, epoch)| self.want(workspace, *epoch));
+        Ok(())
     }
 
     /// Redis has failed: who knows what it has when it is back.
     pub fn doubt(&self) {
-        self.wishes.doubtful.store(true, Ordering::Release);
+        self.wishes.doubts.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Returns when Redis has been compared with the tables since it last failed.
     pub async fn sure(&self) -> anyhow::Result<()> {
-        if self.wishes.doubtful.load(Ordering::Acquire) { self.recover().await } else { Ok(()) }
+        let Wishes { doubts, settled, comparing, .. } = &self.wishes;
+        if settled.load(Ordering::Acquire) == doubts.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let _one = comparing.lock().await;
+        let now = doubts.load(Ordering::Acquire);
+        if settled.load(Ordering::Acquire) != now {
+            self.compare().await?;
+            settled.store(now, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// A call has met this fault: what it says of Redis is looked into.
+    pub fn met(self: &Arc<Self>, fault: &RedisError) {
+        match fault {
+            RedisError::NeedsRebuild(lost) => {
+                let Ok(workspace) = WorkspaceId::parse(lost) else { return };
+                let rebuilder = Arc::clone(self);
+                tokio::spawn(async move { rebuilder.want_lost(&workspace).await });
+            }
+            RedisError::Server(_) => self.doubt(),
+            _ => {}
+        }
     }
 
     /// Asks for a rebuild past an epoch; it is made by [`Rebuilder::run`].

@@ -19,7 +19,8 @@ impl Fold {
         now: Instant,
     ) -> Rows {
         let version = ledger::version(self.state.epoch, self.state.ledger_sequence);
-        let mut totals: BTreeMap<_, Totals> = cells.into_iter().map(|cell| (cell, Totals::default())).collect();
+        let mut totals: BTreeMap<_, Totals> =
+            cells.into_iter().map(|cell| (cell, Totals::default())).collect();
         let none = |(period, account): (PeriodName, Account)| {
             let balance = self.balance(period, account.clone(), AccountState::default(), version);
             ((period, account), balance)
@@ -34,8 +35,14 @@ impl Fold {
                 balances.insert((*period, account), Balance { spent, ..balance });
             }
         }
-        let rollup = |((period, user, feature, day), totals)| {
-            Rollup { workspace: self.id.clone(), period, user, feature, day, totals, version }
+        let rollup = |((period, user, feature, day), totals)| Rollup {
+            workspace: self.id.clone(),
+            period,
+            user,
+            feature,
+            day,
+            totals,
+            version,
         };
         Rows {
             rollups: totals.into_iter().map(rollup).collect(),

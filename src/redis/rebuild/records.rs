@@ -66,9 +66,7 @@ pub(super) fn settings(state: &Workspace) -> Fields {
         let limits = [optional(team.default_user_limit), team.monthly_reserve.micro()];
         (format!("t:{id}"), ints(&limits))
     }));
-    let feature = |(id, limit): (&FeatureId, &Credits)| {
-        (format!("f:{id}"), ints(&[limit.micro()]))
-    };
+    let feature = |(id, limit): (&FeatureId, &Credits)| (format!("f:{id}"), ints(&[limit.micro()]));
     fields.extend(state.features.iter().map(feature));
     fields
 }

@@ -43,7 +43,8 @@ async fn rebuilt(seed: u8, count: usize, committed: usize) {
     let next = (world.delivered.len() * committed / 100) as i64;
     let hours = 7 * 3_600_000_000;
     let recent = Instant::from_micros(world.now.micros() - hours);
-    let again: Vec<_> = world.delivered.iter().filter(|arrival| arrival.position.offset >= next).cloned().collect();
+    let again: Vec<_> =
+        world.delivered.iter().filter(|arrival| arrival.position.offset >= next).cloned().collect();
     let again: Vec<_> = again.into_iter().filter(|arrival| arrival.timestamp >= recent).collect();
     for chunk in again.chunks(50) {
         world.decide(chunk).await;

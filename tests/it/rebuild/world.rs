@@ -130,7 +130,9 @@ impl World {
             Op::Redeliver(_) | Op::Check(..) => {}
             Op::Change(n, change) => self.change(&workspace(*n), change).await,
             Op::Reverse(n) => {
-                let Some((id, event)) = self.decided.get(n % self.decided.len().max(1)).cloned() else { return };
+                let Some((id, event)) = self.decided.get(n % self.decided.len().max(1)).cloned() else {
+                    return;
+                };
                 self.change(&id, &Change::Reversal(event)).await;
             }
             Op::Hold(n, request) => {
@@ -210,24 +212,19 @@ impl World {
         let mut users: BTreeSet<String> = redis(::redis::cmd("SMEMBERS").arg(prefix));
         let spent = |user: &String| state.books.values().any(|book| holds_only(book, user));
         users.retain(|user| !spent(user));
-        Some((settings(&state), state.books.into_iter().map(|(name, book)| (name, without_holds(book))).collect(), users))
-    }
-
-    /// Redis loses everything that names this workspace.
-    pub fn lose(&self, id: &WorkspaceId) {
-        let name = &self.it.settings.redis.name;
-        let heads = format!("{name}:{{s{:02}}}:heads", self.ledger().shard_of(id));
-        let keys: Vec<String> = redis(::redis::cmd("KEYS").arg(format!("{name}:*:{id}*")));
-        redis::<i64>(::redis::cmd("HDEL").arg(&heads).arg(id.as_str()));
-        if !keys.is_empty() {
-            redis::<i64>(::redis::cmd("DEL").arg(keys));
-        }
+        Some((
+            settings(&state),
+            state.books.into_iter().map(|(name, book)| (name, without_holds(book))).collect(),
+            users,
+        ))
     }
 }
 
 /// Whether a user is known by holds alone: these vanish, and with them who asked for them.
 fn holds_only(book: &Book, user: &str) -> bool {
-    book.users.iter().any(|(id, state)| id.as_str() == user && state.account.held + state.holding > Credits::ZERO)
+    book.users
+        .iter()
+        .any(|(id, state)| id.as_str() == user && state.account.held + state.holding > Credits::ZERO)
 }
 
 fn without_holds(mut book: Book) -> Book {
