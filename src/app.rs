@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod audit;
 mod backoffice;
 mod consuming;
 pub mod intake;

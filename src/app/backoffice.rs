@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Stores;
+use super::audit::{Auditor, Ledger};
 use super::office::Desk;
 use super::outlook;
 use super::rebuild::Rebuilder;
@@ -26,7 +27,7 @@ pub(super) struct Backoffice {
     office: Arc<Desk>,
     rebuilder: Arc<Rebuilder>,
     stop: CancellationToken,
-    working: [JoinHandle<()>; 4],
+    working: [JoinHandle<()>; 5],
     writing: JoinHandle<()>,
 }
 
@@ -48,6 +49,10 @@ impl Backoffice {
         let stop = CancellationToken::new();
         let (until, working) = (stop.clone(), Arc::clone(&rebuilder));
         let rebuilding = tokio::spawn(async move { working.run(until).await });
+        let auditor = Auditor::new(stores, settings, Arc::clone(&rebuilder), Ledger::Table);
+        let interval = Duration::from_secs(settings.pipeline.audit_interval_seconds);
+        let until = stop.clone();
+        let auditing = tokio::spawn(async move { auditor.run(interval, until).await });
         let interval = Duration::from_millis(settings.pipeline.relay_interval_ms);
         let (until, desk) = (stop.clone(), Arc::clone(&office));
         let relaying = tokio::spawn(async move { relay.run(interval, until).await });
@@ -58,7 +63,8 @@ impl Backoffice {
         let gauges = Arc::clone(gauges);
         let forecasting =
             tokio::spawn(async move { outlook::refresh(&*desk, &*tables, &gauges, interval, until).await });
-        Self { office, rebuilder, stop, working: [relaying, sweeping, forecasting, rebuilding], writing }
+        let working = [relaying, sweeping, forecasting, rebuilding, auditing];
+        Self { office, rebuilder, stop, working, writing }
     }
 
     /// Who rebuilds what Redis lost.

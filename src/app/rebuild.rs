@@ -44,7 +44,7 @@ pub use recover::Guarded;
 const CLAIM_PAUSE: Duration = Duration::from_millis(200);
 
 /// Entries of the ledger topic, by workspace.
-type Entries = BTreeMap<WorkspaceId, Vec<Entry>>;
+pub(super) type Entries = BTreeMap<WorkspaceId, Vec<Entry>>;
 
 /// What was rebuilt.
 #[derive(Debug, Clone)]
@@ -160,7 +160,7 @@ impl Rebuilder {
 
     /// The entries of the ledger topic, of these workspaces or of all. One that cannot be read is an error: a ledger
     /// with a hole is no truth.
-    async fn entries(&self, only: Option<BTreeSet<WorkspaceId>>) -> anyhow::Result<Entries> {
+    pub(super) async fn entries(&self, only: Option<BTreeSet<WorkspaceId>>) -> anyhow::Result<Entries> {
         let wanted = move |key: &[u8]| {
             only.as_ref().is_none_or(|only| only.iter().any(|id| id.as_str().as_bytes() == key))
         };
@@ -182,12 +182,6 @@ impl Rebuilder {
         // A crash may have published some twice; each epoch's are in order.
         entries.values_mut().for_each(|list| list.sort_by_key(|entry| (entry.epoch, entry.sequence)));
         Ok(entries)
-    }
-
-    /// The ledger of a workspace, folded.
-    pub async fn fold(&self, workspace: &WorkspaceId) -> anyhow::Result<Fold> {
-        let entries = self.entries(Some([workspace.clone()].into())).await?;
-        folded(workspace, entries.get(workspace).map_or(&[], Vec::as_slice))
     }
 
     async fn restore(
@@ -311,7 +305,8 @@ fn seen(row: &Recorded) -> Seen {
     }
 }
 
-fn folded(workspace: &WorkspaceId, entries: &[Entry]) -> anyhow::Result<Fold> {
+/// A ledger, folded.
+pub(super) fn folded(workspace: &WorkspaceId, entries: &[Entry]) -> anyhow::Result<Fold> {
     let mut fold = Fold::new(workspace.clone());
     for entry in entries {
         fold.apply(entry)?;

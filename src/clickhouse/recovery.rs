@@ -12,7 +12,7 @@ use crate::domain::credits::Credits;
 use crate::domain::decision::Drawn;
 use crate::domain::fold::Usage;
 use crate::domain::ids::{FeatureId, IdError, TeamId, UserId, WorkspaceId};
-use crate::domain::ledger::{Account, Totals};
+use crate::domain::ledger::{Account, Entry, Totals};
 use crate::domain::period::{Day, Instant, PeriodName};
 
 /// Rows of one page.
@@ -109,6 +109,19 @@ struct EntryName {
 }
 
 #[derive(Row, Deserialize)]
+struct EntryRow {
+    epoch: u64,
+    sequence: u64,
+    kind: String,
+    actor: String,
+    #[serde(deserialize_with = "day")]
+    period: PeriodName,
+    at: i64,
+    postings: String,
+    change: String,
+}
+
+#[derive(Row, Deserialize)]
 struct ReversedRow {
     period: u16,
     name: String,
@@ -165,6 +178,9 @@ const VERSIONS: &str = "SELECT workspace, max(version) AS version FROM (
 GROUP BY workspace";
 
 const ENTRIES: &str = "SELECT epoch, sequence FROM credit_ledger WHERE workspace = {workspace:String}";
+
+const LEDGER: &str = "SELECT epoch, sequence, kind, actor, period, at, postings, change
+FROM credit_ledger WHERE workspace = {workspace:String} ORDER BY epoch, sequence";
 
 const REVERSED: &str =
     "SELECT period, concat(source, '\\n', id, '\\n', toString(toUnixTimestamp64Micro(time))) AS name
@@ -262,6 +278,15 @@ impl Store {
         Ok(rows.into_iter().map(|row| (row.epoch, row.sequence)).collect())
     }
 
+    /// The ledger of a workspace in its order, without reasons and keys.
+    pub async fn entries(&self, workspace: &WorkspaceId) -> Result<Vec<Entry>, WarehouseError> {
+        let rows = self.fetch::<EntryRow>("ledger", self.of(LEDGER, workspace)).await?;
+        let entry = |row: EntryRow| row.entry(workspace);
+        rows.into_iter().map(entry).collect::<Result<_, _>>().map_err(|fault: serde_json::Error| {
+            WarehouseError::Stored(format!("an entry of the ledger that cannot be read: {fault}"))
+        })
+    }
+
     /// The events that are marked as reversed, named as the ledger in Redis names them.
     pub async fn reversed(
         &self,
@@ -278,6 +303,25 @@ impl Store {
 
 fn stored(fault: IdError) -> WarehouseError {
     WarehouseError::Stored(fault.to_string())
+}
+
+impl EntryRow {
+    fn entry(self, workspace: &WorkspaceId) -> Result<Entry, serde_json::Error> {
+        Ok(Entry {
+            workspace: workspace.clone(),
+            epoch: self.epoch,
+            sequence: self.sequence,
+            kind: self.kind,
+            actor: self.actor,
+            reason: None,
+            idempotency_key: None,
+            request: None,
+            period: self.period,
+            at: Instant::from_micros(self.at),
+            postings: serde_json::from_str(&self.postings)?,
+            change: serde_json::from_str(&self.change)?,
+        })
+    }
 }
 
 impl UsageRow {

@@ -6,6 +6,7 @@
 //! ([`standing`]), what the tables tell ([`reports`]), and what use will come to ([`forecast`], [`outlook`]).
 
 pub mod alert;
+pub mod audit;
 pub mod book;
 pub mod calendar;
 pub mod change;

@@ -25,6 +25,7 @@ use serde::Deserialize;
 use crate::domain::ports::Fault;
 
 pub use hold::Held;
+pub use inspect::Snapshot;
 pub use ledger::RedisLedger;
 pub use rebuild::{Restored, Seen};
 

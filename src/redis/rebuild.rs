@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::RedisError;
 use super::codec::{Packer, Unpacker};
+use super::inspect::read_head;
 use super::ledger::RedisLedger;
 use super::request::{mark_lives, pack_lives, pack_marks};
 use crate::domain::book::Workspace;
@@ -120,7 +121,7 @@ impl RedisLedger {
                 let heads: Vec<Option<Vec<u8>>> = self.office.query(&command).await?;
                 for (workspace, head) in chunk.iter().zip(heads) {
                     let Some(head) = head else { continue };
-                    found.insert((*workspace).clone(), read_version(&head)?);
+                    found.insert((*workspace).clone(), read_head(&head)?.version);
                 }
             }
         }
@@ -242,15 +243,4 @@ impl RedisLedger {
         }
         Ok(())
     }
-}
-
-/// Epoch and version of a head.
-fn read_version(head: &[u8]) -> Result<(u64, u64), RedisError> {
-    let mut input = Unpacker::new(head);
-    input.array()?;
-    let [epoch, decisions, entries] = input.ints()?;
-    for _ in 0..input.array()? {
-        input.int()?;
-    }
-    Ok((epoch as u64, (decisions + entries + input.int()?) as u64))
 }

@@ -8,7 +8,7 @@ use tollgate::kafka::Message;
 
 use crate::support::{Api, Installation, Service, forget, redis};
 
-fn event(id: usize) -> Message {
+pub fn event(id: usize) -> Message {
     let user = format!("user-{}", id % 7);
     let payload = format!(
         r#"{{"id":"e{id}","workspace":"acme","user":"{user}","feature":"ai_chat","credits":1,"time":"{}"}}"#,
@@ -17,18 +17,18 @@ fn event(id: usize) -> Message {
     Message { key: Some("acme".into()), payload: Some(payload.into_bytes()), headers: Vec::new() }
 }
 
-async fn publish(it: &Installation, events: &[Message]) {
+pub async fn publish(it: &Installation, events: &[Message]) {
     it.stores.producer.publish(&it.settings.kafka.topics.events, events).await.unwrap();
 }
 
-async fn rows(it: &Installation, sql: &str) -> String {
+pub async fn rows(it: &Installation, sql: &str) -> String {
     let settings = &it.settings.clickhouse;
     let client = clickhouse::Client::default().with_url(&settings.url).with_database(&settings.database);
     let answer = client.query(sql).fetch_bytes("TSV").unwrap().collect().await.unwrap();
     String::from_utf8(answer.to_vec()).unwrap().trim().to_owned()
 }
 
-async fn until(it: &Installation, sql: &str, wanted: &str) {
+pub async fn until(it: &Installation, sql: &str, wanted: &str) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     loop {
         let found = rows(it, sql).await;
