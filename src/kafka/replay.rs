@@ -12,6 +12,8 @@ use super::{KafkaError, Settings};
 
 /// How long one answer may be waited for.
 const POLL: Duration = Duration::from_millis(500);
+/// How often a question is asked while leaders move.
+const ATTEMPTS: usize = 10;
 /// How long a topic may stay silent before its end.
 const SILENCE_POLLS_MAX: usize = 60;
 
@@ -25,7 +27,7 @@ pub async fn read<T: Send + 'static>(
 ) -> Result<T, KafkaError> {
     let (client, topic, timeout) = (reader(settings)?, topic.to_owned(), timeout(settings));
     let work = move || {
-        let mut ends = ends(&client, &topic, timeout)?;
+        let mut ends = patiently(|| ends(&client, &topic, timeout))?;
         let mut assignment = TopicPartitionList::new();
         for partition in ends.keys() {
             let added = assignment.add_partition_offset(&topic, *partition, Offset::Beginning);
@@ -56,6 +58,17 @@ pub async fn read<T: Send + 'static>(
         Ok(taken)
     };
     tokio::task::spawn_blocking(work).await.map_err(|_| KafkaError::ThreadGone)?
+}
+
+/// Leaders move, and of a new topic brokers learn a moment after it was made.
+fn patiently<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    for _ in 1..ATTEMPTS {
+        match ask() {
+            Err(fault) if fault.is_transient() => std::thread::sleep(POLL),
+            answer => return answer,
+        }
+    }
+    ask()
 }
 
 /// Whether the reader stands at the end: what lies before it may be no record, but a mark of the broker's.
@@ -93,8 +106,10 @@ pub async fn committed(settings: &Settings) -> Result<BTreeMap<i32, i64>, KafkaE
         for partition in partitions(&client, &topic, timeout)? {
             wanted.add_partition(&topic, partition);
         }
-        let found = client.committed_offsets(wanted, timeout);
-        let found = found.map_err(KafkaError::client("asking for committed offsets"))?;
+        let found = patiently(|| {
+            let found = client.committed_offsets(wanted.clone(), timeout);
+            found.map_err(KafkaError::client("asking for committed offsets"))
+        })?;
         let offset = |(place, offset): ((String, i32), Offset)| match offset {
             Offset::Offset(next) => Some((place.1, next)),
             _ => None,

@@ -28,7 +28,7 @@ fn plant(it: &Installation, key: &str, field: &str, from: &str) {
 
 #[tokio::test]
 async fn a_planted_difference_is_found_and_named_and_a_rebuild_mends_it() {
-    let it = Installation::new("audit", "pipeline.audit_interval_seconds = 1").await;
+    let it = Installation::new("audit", "[pipeline]\naudit_interval_seconds = 1").await;
     let service = it.serve().await;
     let api = Api::of(&it);
     api.write("PUT", "/v1/workspaces/acme/plan", json!({ "monthly_credits": 40 })).await;
