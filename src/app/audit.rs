@@ -1,6 +1,6 @@
 //! The audit over the real servers: a workspace in Redis at one moment, and its truths at the same one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant as Clock};
 
@@ -104,16 +104,7 @@ impl Auditor {
         };
         let (epoch, sequence) = (snapshot.state.epoch, snapshot.state.sequence);
         // 2. The tables have what was decided until then, when its offsets are committed.
-        let committed = replay::committed(&self.kafka).await.map_err(fault)?;
-        for (partition, last) in &snapshot.fences {
-            let next = committed.get(partition).copied().unwrap_or(0);
-            if next <= *last {
-                return Err(Untold::Waiting(format!(
-                    "events up to offset {last} of partition {partition} are decided, and committed only up to {next}: \
-                     is the service running?"
-                )));
-            }
-        }
+        self.committed(&snapshot.fences).await?;
         // 3. The ledger until then, and what was used until then.
         let name = (epoch, snapshot.state.ledger_sequence);
         let mut until = self.entries(workspace, name).await?;
@@ -139,6 +130,27 @@ impl Auditor {
         let rollups = tables.cells(workspace).await.map_err(fault)?;
         let version = ledger::version(snapshot.version.0, snapshot.version.1);
         Ok(audit(&snapshot.state, &truth, &rollups, version))
+    }
+
+    /// Waits until what lies up to these offsets is recorded.
+    async fn committed(&self, fences: &BTreeMap<i32, i64>) -> Result<(), Untold> {
+        let started = Clock::now();
+        loop {
+            let committed = replay::committed(&self.kafka).await.map_err(fault)?;
+            let next = |partition| committed.get(partition).copied().unwrap_or(0);
+            let Some((partition, last)) = fences.iter().find(|(partition, last)| next(partition) <= **last)
+            else {
+                return Ok(());
+            };
+            if started.elapsed() > PATIENCE {
+                let next = next(partition);
+                return Err(Untold::Waiting(format!(
+                    "events up to offset {last} of partition {partition} are decided, and committed only up to \
+                     {next}: is the service running?"
+                )));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// Compares every workspace every so often, and shows the widest drift; also notices what Redis lost

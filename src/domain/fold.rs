@@ -291,3 +291,6 @@ impl Fold {
 fn read<T: for<'de> Deserialize<'de>>(entry: &Entry) -> Result<T, serde_json::Error> {
     T::deserialize(&entry.change)
 }
+
+#[cfg(test)]
+mod tests;

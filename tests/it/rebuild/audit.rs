@@ -32,7 +32,8 @@ async fn a_planted_difference_is_found_and_named_and_a_rebuild_mends_it() {
     let service = it.serve().await;
     let api = Api::of(&it);
     api.write("PUT", "/v1/workspaces/acme/plan", json!({ "monthly_credits": 40 })).await;
-    api.write("PUT", "/v1/workspaces/acme/teams/red", json!({ "monthly_reserve": 10, "apply_now": true })).await;
+    api.write("PUT", "/v1/workspaces/acme/teams/red", json!({ "monthly_reserve": 10, "apply_now": true }))
+        .await;
     api.write("PATCH", "/v1/workspaces/acme/users/user-1", json!({ "team": "red", "limit": 3 })).await;
     api.write("POST", "/v1/workspaces/acme/grants", json!({ "user": "user-2", "credits": 2 })).await;
     let events: Vec<_> = (0..60).map(event).collect();
@@ -59,7 +60,8 @@ async fn a_planted_difference_is_found_and_named_and_a_rebuild_mends_it() {
     loop {
         let page = service.get("/metrics").await.unwrap();
         let drift = page.lines().find(|line| line.starts_with("tollgate_drift_credits")).unwrap_or_default();
-        if drift.rsplit(' ').next().is_some_and(|value| value.parse::<f64>().is_ok_and(|value| value != 0.0)) {
+        if drift.rsplit(' ').next().is_some_and(|value| value.parse::<f64>().is_ok_and(|value| value != 0.0))
+        {
             break;
         }
         assert!(tokio::time::Instant::now() < deadline, "{drift:?} {}", it.log());

@@ -2,6 +2,7 @@
 
 use tollgate::domain::WorkspaceId;
 use tollgate::domain::period::Instant;
+use tollgate::redis::RedisError;
 
 use super::world::{State, World, operations};
 use crate::ledger::model::ops::workspace;
@@ -30,6 +31,9 @@ async fn rebuilt(seed: u8, count: usize, committed: usize) {
     }
     let before = states(&world).await;
     let keyed = std::mem::take(&mut world.keyed);
+    let cells: usize =
+        before.iter().flatten().flat_map(|state| &state.1).map(|(_, book)| book.cells.len()).sum();
+    assert!(cells > 10 && keyed.len() > 5, "{cells} cells and {} changes are no life", keyed.len());
 
     forget(&world.it.settings.redis.name);
     let all = world.rebuilder.workspaces().await.unwrap();
@@ -82,4 +86,43 @@ async fn what_is_rebuilt_is_what_was_lost_when_half_is_committed() {
 #[tokio::test]
 async fn what_is_rebuilt_is_what_was_lost_when_all_is_committed() {
     rebuilt(3, 120, 100).await;
+}
+
+#[tokio::test]
+async fn a_rebuild_that_dies_half_way_leaves_it_refusing_and_is_repeated() {
+    let ops = operations(4, 80);
+    let mut world = World::new("rebuild-dies", &ops).await;
+    for op in &ops {
+        world.step(op).await;
+    }
+    world.publish().await;
+    let before = states(&world).await;
+    forget(&world.it.settings.redis.name);
+    let all = world.rebuilder.workspaces().await.unwrap();
+    let (mut died, mut refused) = (0, 0);
+    for millis in (20..).step_by(40) {
+        let deadline = std::time::Duration::from_millis(millis);
+        match tokio::time::timeout(deadline, world.rebuilder.rebuild(&all, QUIET, &|_| ())).await {
+            Ok(done) => {
+                done.unwrap();
+                break;
+            }
+            Err(_) => died += 1,
+        }
+        for id in &all {
+            match world.ledger().workspace(id, &[]).await {
+                Err(RedisError::NeedsRebuild(_)) => refused += 1,
+                Ok(state) => {
+                    assert!(state.is_none_or(|state| state.epoch > 1), "{id}: half a state is in use")
+                }
+                Err(fault) => panic!("{fault}"),
+            }
+        }
+    }
+    assert!(
+        died > 2 && refused > 2,
+        "it died {died} times, {refused} times somebody would have been refused"
+    );
+    assert_eq!(states(&world).await, before);
+    world.it.remove().await;
 }
