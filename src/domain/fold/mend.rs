@@ -105,7 +105,7 @@ impl Fold {
     }
 
     /// Sets every alert level to what the sums have reached.
-    fn level(&mut self) {
+    pub(super) fn level(&mut self) {
         let mut books = std::mem::take(&mut self.state.books);
         let thresholds = self.state.thresholds.clone();
         for book in books.values_mut() {

@@ -15,7 +15,7 @@ fn at(text: &str) -> Instant {
     Instant::from_timestamp(text.parse().unwrap())
 }
 
-fn entry(sequence: u64, kind: &str, postings: &[(&str, i64)], change: Value) -> Entry {
+fn entry(sequence: u64, kind: &str, postings: &[(&str, i64)], change: serde_json::Value) -> Entry {
     let posting = |(account, credits): &(&str, i64)| Posting {
         account: account.parse().unwrap(),
         period: "2026-11-01".parse().unwrap(),

@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tollgate::app::rebuild::Rebuilder;
 use tollgate::clickhouse::Store;
 use tollgate::domain::book::{Book, Workspace};
-use tollgate::domain::change::{Author, Change, IdempotencyKey, Reversed};
+use tollgate::domain::change::{Author, Change, IdempotencyKey, Plan, Reversed};
 use tollgate::domain::decision::Outcome;
 use tollgate::domain::event::{Arrival, Position, UsageEvent};
 use tollgate::domain::hold::HoldState;
@@ -20,7 +20,7 @@ use tollgate::domain::model::SETTLES;
 use tollgate::domain::period::{Instant, PeriodName};
 use tollgate::domain::ports::{Ledger as _, Outbox as _};
 use tollgate::domain::record::Rows;
-use tollgate::domain::{Credits, WorkspaceId};
+use tollgate::domain::{Credits, UserId, WorkspaceId};
 use tollgate::kafka::Producer;
 use tollgate::pipeline::decide::now;
 use tollgate::pipeline::relay::Relay;
@@ -51,7 +51,11 @@ pub struct World {
 pub fn operations(seed: u8, count: usize) -> Vec<Op> {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    (0..count).map(|_| op().new_tree(&mut runner).unwrap().current()).collect()
+    let rest = (0..count).map(|_| op().new_tree(&mut runner).unwrap().current());
+    // A life of some wealth: otherwise nearly everything is denied or refused.
+    let plan = |credits| Change::Plan(Plan::monthly(Credits::whole(credits)));
+    let start = [1_000, 20_000, 400].into_iter().zip(0..).map(|(credits, n)| Op::Change(n, plan(credits)));
+    start.chain(rest).collect()
 }
 
 impl World {
@@ -210,8 +214,8 @@ impl World {
         let state = self.ledger().workspace(id, &periods).await.unwrap()?;
         let prefix = format!("{}:{{s{:02}}}:k:{id}", self.it.settings.redis.name, self.ledger().shard_of(id));
         let mut users: BTreeSet<String> = redis(::redis::cmd("SMEMBERS").arg(prefix));
-        let spent = |user: &String| state.books.values().any(|book| holds_only(book, user));
-        users.retain(|user| !spent(user));
+        let id_of = |user: &String| UserId::parse(user).unwrap();
+        users.retain(|user| !is_known_by_holds_alone(&state, &id_of(user)));
         Some((
             settings(&state),
             state.books.into_iter().map(|(name, book)| (name, without_holds(book))).collect(),
@@ -220,11 +224,17 @@ impl World {
     }
 }
 
-/// Whether a user is known by holds alone: these vanish, and with them who asked for them.
-fn holds_only(book: &Book, user: &str) -> bool {
-    book.users
-        .iter()
-        .any(|(id, state)| id.as_str() == user && state.account.held + state.holding > Credits::ZERO)
+/// Whether only holds name a user: these vanish, and with them who asked for them.
+fn is_known_by_holds_alone(state: &Workspace, user: &UserId) -> bool {
+    let in_book = |book: &Book| {
+        let holding = book.users.get(user).is_some_and(|user| user.holding > Credits::ZERO);
+        let rest = without_holds(book.clone());
+        (holding, rest.users.contains_key(user) || rest.cells.keys().any(|(_, of, _)| of == user))
+    };
+    let books: Vec<(bool, bool)> = state.books.values().map(in_book).collect();
+    books.iter().any(|(holding, _)| *holding)
+        && !books.iter().any(|(_, more)| *more)
+        && !state.users.contains_key(user)
 }
 
 fn without_holds(mut book: Book) -> Book {
