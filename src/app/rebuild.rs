@@ -9,8 +9,8 @@
 //! - **It stands still.** A workspace is taken out of use before anything is read, and its head is written last.
 //! - **What is under way is waited for, by looking twice.** Events that were decided before the loss may be
 //!   recorded after the sums were read. So whoever has recorded rows then asks for the epoch of their
-//!   workspaces ([`Rebuilder::recorded`]), and finding a newer one, or none, has the workspace rebuilt again: either the
-//!   rows were there when the sums were read, or the newer epoch is there when it asks.
+//!   workspaces ([`Rebuilder::recorded`]), and finding a newer one, or none, has the workspace rebuilt
+//!   again: either the rows were there when the sums were read, or the newer epoch is there when it asks.
 
 mod recover;
 

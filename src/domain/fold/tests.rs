@@ -1,3 +1,5 @@
+//! Folds by hand: gaps and repeats, and what the end of a fold mends.
+
 use serde_json::json;
 
 use super::*;

@@ -62,7 +62,10 @@ async fn rebuilt(seed: u8, count: usize, committed: usize) {
         world.delivered.iter().filter(|arrival| arrival.position.offset >= next).cloned().collect();
     let again: Vec<_> = again.into_iter().filter(|arrival| arrival.timestamp >= recent).collect();
     for chunk in again.chunks(50) {
-        world.decide(chunk).await;
+        let with_row =
+            chunk.iter().filter(|arrival| world.recorded.contains(&arrival.position.offset)).count();
+        let effects = world.decide(chunk).await;
+        assert_eq!(effects.settled_before, with_row, "those have their row and were told, seed {seed}");
     }
     let what = format!("{} events replayed, seed {seed}", again.len());
     assert_same(&states(&world).await, &before, &what);

@@ -43,6 +43,8 @@ pub struct World {
     pub delivered: Vec<Arrival>,
     pub now: Instant,
     decided: Vec<(WorkspaceId, Reversed)>,
+    /// Offsets of events that have a row.
+    pub recorded: BTreeSet<i64>,
     /// Changes made under a key, with what was answered.
     pub keyed: Vec<(WorkspaceId, Change, Author, String)>,
 }
@@ -67,7 +69,7 @@ impl World {
         let rebuilder = Rebuilder::new(&it.stores, &it.settings, Arc::clone(&relay));
         let start = Instant::from_micros(now().micros() - (hours + 1) * HOUR);
         let (delivered, decided, keyed) = (Vec::new(), Vec::new(), Vec::new());
-        Self { it, relay, rebuilder, delivered, now: start, decided, keyed }
+        Self { it, relay, rebuilder, delivered, now: start, decided, recorded: BTreeSet::new(), keyed }
     }
 
     pub fn ledger(&self) -> &RedisLedger {
@@ -100,6 +102,8 @@ impl World {
     }
 
     async fn record(&mut self, effects: Effects) {
+        let rows = effects.decisions.iter().filter(|decision| decision.verdict.outcome != Outcome::Duplicate);
+        self.recorded.extend(rows.map(|decision| decision.position.offset));
         let spent = |outcome| matches!(outcome, Outcome::Allowed | Outcome::Overage);
         for decision in effects.decisions.iter().filter(|d| spent(d.verdict.outcome) && !d.redelivered) {
             let (event, verdict) = (&decision.event, &decision.verdict);
