@@ -43,6 +43,9 @@ pub use recover::Guarded;
 /// How often another process that rebuilds the same workspace is looked at.
 const CLAIM_PAUSE: Duration = Duration::from_millis(200);
 
+/// Said when a rebuild has come to nothing; it is repeated.
+const LOST: &str = "redis lost the half that was written, or another process has taken over: to be repeated";
+
 /// Entries of the ledger topic, by workspace.
 pub(super) type Entries = BTreeMap<WorkspaceId, Vec<Entry>>;
 
@@ -132,11 +135,9 @@ impl Rebuilder {
         // 4. One after the other back into use.
         for (workspace, epoch, started) in stopped {
             let entries = entries.remove(workspace).unwrap_or_default();
-            if let Some(rebuilt) = self.restore(workspace, epoch, &entries, progress).await? {
-                let rebuilt = Rebuilt { took: started.elapsed(), ..rebuilt };
-                ::metrics::counter!(metrics::REBUILDS).increment(1);
-                tell(&rebuilt);
-            }
+            let rebuilt = self.restore(workspace, epoch, &entries, progress).await?;
+            ::metrics::counter!(metrics::REBUILDS).increment(1);
+            tell(&Rebuilt { took: started.elapsed(), ..rebuilt });
         }
         Ok(())
     }
@@ -190,7 +191,7 @@ impl Rebuilder {
         epoch: u64,
         entries: &[Entry],
         progress: Progress<'_>,
-    ) -> anyhow::Result<Option<Rebuilt>> {
+    ) -> anyhow::Result<Rebuilt> {
         let Stores { ledger, tables, producer } = &self.stores;
         let now = now();
         // 1. Offsets first: what lies below them is recorded, whenever the tables are read after.
@@ -233,13 +234,10 @@ impl Rebuilder {
             beyond: &beyond,
             answers: &answers,
         };
-        if !ledger.begin(&restored, now).await? {
-            tracing::warn!(%workspace, "another process has taken over the rebuild");
-            return Ok(None);
-        }
+        anyhow::ensure!(ledger.begin(&restored, now).await?, LOST);
         let took = Duration::default();
         let (workspace, entries) = (workspace.clone(), entries.len());
-        Ok(Some(Rebuilt { workspace, epoch, entries, events, marked, took }))
+        Ok(Rebuilt { workspace, epoch, entries, events, marked, took })
     }
 
     async fn record_missing(&self, workspace: &WorkspaceId, entries: &[Entry]) -> anyhow::Result<()> {
@@ -289,7 +287,7 @@ impl Rebuilder {
             let seen: Vec<Seen> = page.iter().map(seen).collect();
             ledger.restore_marks(workspace, &seen, now()).await?;
             // The claim lives as long as pages come.
-            ledger.claim_rebuild(workspace).await?;
+            anyhow::ensure!(ledger.renew_rebuild(workspace).await?, LOST);
             marked += page.len() as u64;
             last = page.into_iter().last();
         }

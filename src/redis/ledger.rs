@@ -39,6 +39,7 @@ pub struct RedisLedger {
     pub(super) stop: Script,
     pub(super) restore: Script,
     pub(super) begin: Script,
+    pub(super) renew: Script,
     pub(super) release: Script,
     /// Tells this process from the others that relay.
     pub(super) token: String,
@@ -82,6 +83,7 @@ impl RedisLedger {
                 include_str!("scripts/restore.lua"),
             ]),
             begin: Script::new(super::rebuild::BEGIN),
+            renew: Script::new(super::rebuild::RENEW),
             release: Script::new(super::outbox::RELEASE),
             token: format!("{}-{:x}", std::process::id(), HashMap::<(), ()>::new().hasher().hash_one(0)),
             change: script(&[&books, include_str!("scripts/change.lua")]),

@@ -30,6 +30,10 @@ const ANSWER_SECONDS: i64 = 86_400;
 pub(super) const BEGIN: &str = "if redis.call('GET', KEYS[2]) ~= ARGV[1] then return '0' end \
     redis.call('HSET', KEYS[1], ARGV[2], ARGV[3]) redis.call('DEL', KEYS[2]) return '1'";
 
+/// Keeps the claim, if it is still the caller's: after a loss it is not, and what was written before is gone.
+pub(super) const RENEW: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return '0' end \
+    redis.call('PEXPIRE', KEYS[1], ARGV[2]) return '1'";
+
 /// An event that was recorded, as far as it is recognised by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -64,9 +68,16 @@ pub struct Restored<'a> {
 type Fields = Vec<(String, Vec<u8>)>;
 
 impl RedisLedger {
-    /// Takes the right to rebuild a workspace, or keeps it; false when another process has it.
+    /// Takes the right to rebuild a workspace; false when another process has it.
     pub async fn claim_rebuild(&self, workspace: &WorkspaceId) -> Result<bool, RedisError> {
         let mut call = self.claim.key(self.keys.rebuilding(workspace));
+        call.arg(&self.token).arg(CLAIM_MS);
+        Ok(self.office.invoke(&call).await? == b"1")
+    }
+
+    /// Keeps the right; false when it was lost.
+    pub async fn renew_rebuild(&self, workspace: &WorkspaceId) -> Result<bool, RedisError> {
+        let mut call = self.renew.key(self.keys.rebuilding(workspace));
         call.arg(&self.token).arg(CLAIM_MS);
         Ok(self.office.invoke(&call).await? == b"1")
     }
