@@ -3,11 +3,13 @@
 
 pub mod admin;
 pub mod api;
+pub mod audit;
 mod backoffice;
 mod consuming;
 pub mod intake;
 pub mod office;
 pub mod outlook;
+pub mod rebuild;
 mod serve;
 
 use std::sync::Arc;

@@ -9,8 +9,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Stores;
+use super::audit::{Auditor, Ledger};
 use super::office::Desk;
 use super::outlook;
+use super::rebuild::Rebuilder;
 use crate::config::Settings;
 use crate::pipeline::absolutes;
 use crate::pipeline::gauges::PoolGauges;
@@ -23,8 +25,9 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 /// An office that is open, and what works behind it.
 pub(super) struct Backoffice {
     office: Arc<Desk>,
+    rebuilder: Arc<Rebuilder>,
     stop: CancellationToken,
-    working: [JoinHandle<()>; 3],
+    working: [JoinHandle<()>; 5],
     writing: JoinHandle<()>,
 }
 
@@ -40,8 +43,16 @@ impl Backoffice {
             told,
             interval,
         ));
-        let office = Arc::new(Desk::new(stores, Arc::clone(&relay), tell));
+        let rebuilder = Arc::new(Rebuilder::new(stores, settings, Arc::clone(&relay)));
+        let office = Desk::new(stores, Arc::clone(&relay), tell).with_rebuilder(Arc::clone(&rebuilder));
+        let office = Arc::new(office);
         let stop = CancellationToken::new();
+        let (until, working) = (stop.clone(), Arc::clone(&rebuilder));
+        let rebuilding = tokio::spawn(async move { working.run(until).await });
+        let auditor = Auditor::new(stores, settings, Arc::clone(&rebuilder), Ledger::Table);
+        let interval = Duration::from_secs(settings.pipeline.audit_interval_seconds);
+        let until = stop.clone();
+        let auditing = tokio::spawn(async move { auditor.run(interval, until).await });
         let interval = Duration::from_millis(settings.pipeline.relay_interval_ms);
         let (until, desk) = (stop.clone(), Arc::clone(&office));
         let relaying = tokio::spawn(async move { relay.run(interval, until).await });
@@ -52,7 +63,13 @@ impl Backoffice {
         let gauges = Arc::clone(gauges);
         let forecasting =
             tokio::spawn(async move { outlook::refresh(&*desk, &*tables, &gauges, interval, until).await });
-        Self { office, stop, working: [relaying, sweeping, forecasting], writing }
+        let working = [relaying, sweeping, forecasting, rebuilding, auditing];
+        Self { office, rebuilder, stop, working, writing }
+    }
+
+    /// Who rebuilds what Redis lost.
+    pub(super) fn rebuilder(&self) -> &Arc<Rebuilder> {
+        &self.rebuilder
     }
 
     /// Whom the API asks.

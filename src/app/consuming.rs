@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::Stores;
+use super::rebuild::{Guarded, Rebuilder};
 use crate::config::Settings;
-use crate::kafka::{self, consumer};
+use crate::kafka::{self, Producer, consumer};
 use crate::pipeline::gauges::PoolGauges;
 use crate::pipeline::{Pipeline, Stopped, Topics};
 
@@ -29,7 +29,8 @@ impl Consuming {
     /// Starts both; `shutdown` stops the fetching. Errors: a driver or a rate card that refuses.
     pub(super) fn start(
         settings: &Settings,
-        stores: &Stores,
+        rebuilder: &Arc<Rebuilder>,
+        publisher: &Arc<Producer>,
         gauges: &Arc<PoolGauges>,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
@@ -39,10 +40,11 @@ impl Consuming {
         let hook: consumer::Flush = Arc::new(move || wake.notify_one());
         let (input, batches) = consumer::start(&settings.kafka, hook, shutdown)?;
         let abort = CancellationToken::new();
+        let guarded = Arc::new(Guarded::new(rebuilder));
         let pipeline = Arc::new(Pipeline {
-            ledger: Arc::clone(&stores.ledger),
-            warehouse: Arc::clone(&stores.tables),
-            publisher: Arc::clone(&stores.producer),
+            ledger: Arc::clone(&guarded),
+            warehouse: guarded,
+            publisher: Arc::clone(publisher),
             offsets: Arc::clone(input.offsets()),
             rules,
             topics: topic_names(&settings.kafka),

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Stores;
+use super::rebuild::Rebuilder;
 use crate::clickhouse::Store;
 use crate::domain::change::{Author, Change, Changed, Refusal};
 use crate::domain::hold::{CheckAnswer, Hold, HoldAnswer, HoldRequest, HoldState, Wish};
@@ -31,6 +32,8 @@ pub struct Desk {
     ledger: Arc<RedisLedger>,
     relay: Arc<Relay<RedisLedger, Store, Producer>>,
     told: mpsc::Sender<Effects>,
+    /// None in a command that comes and goes: it says what is to be done instead.
+    rebuilder: Option<Arc<Rebuilder>>,
 }
 
 impl Desk {
@@ -40,7 +43,29 @@ impl Desk {
         relay: Arc<Relay<RedisLedger, Store, Producer>>,
         told: mpsc::Sender<Effects>,
     ) -> Self {
-        Self { ledger: Arc::clone(&stores.ledger), relay, told }
+        Self { ledger: Arc::clone(&stores.ledger), relay, told, rebuilder: None }
+    }
+
+    /// The same, which has lost workspaces rebuilt.
+    pub fn with_rebuilder(self, rebuilder: Arc<Rebuilder>) -> Self {
+        Self { rebuilder: Some(rebuilder), ..self }
+    }
+
+    /// Nothing is answered from a Redis that may have lost something.
+    async fn sure(&self) -> Result<(), Trouble> {
+        let Some(rebuilder) = &self.rebuilder else { return Ok(()) };
+        rebuilder.sure().await.map_err(|fault| {
+            let fault = format!("{fault:#}");
+            tracing::warn!(fault, "cannot tell whether redis lost anything");
+            Trouble::Away(fault)
+        })
+    }
+
+    fn trouble(&self, fault: RedisError) -> Trouble {
+        if let Some(rebuilder) = &self.rebuilder {
+            rebuilder.met(&fault);
+        }
+        trouble(fault)
     }
 
     /// Hands on what changed, and what was opened and swept on the way. The reader is slow only while
@@ -94,8 +119,14 @@ impl Desk {
         change: &Change,
         author: &Author,
     ) -> Result<Result<Changed, Refusal>, Trouble> {
+        self.sure().await?;
         // 1. Redis: check, apply, append to the outbox, all or nothing.
-        let changed = match self.ledger.change(workspace, change, author, now()).await.map_err(trouble)? {
+        let changed = match self
+            .ledger
+            .change(workspace, change, author, now())
+            .await
+            .map_err(|fault| self.trouble(fault))?
+        {
             Ok(changed) => changed,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -112,7 +143,13 @@ impl Desk {
         request: &HoldRequest,
         author: &Author,
     ) -> Result<Result<HoldAnswer, Refusal>, Trouble> {
-        let held = match self.ledger.hold(workspace, request, author, now()).await.map_err(trouble)? {
+        self.sure().await?;
+        let held = match self
+            .ledger
+            .hold(workspace, request, author, now())
+            .await
+            .map_err(|fault| self.trouble(fault))?
+        {
             Ok(held) => held,
             Err(refusal) => {
                 if matches!(refusal, Refusal::Denied(_)) {
@@ -132,18 +169,22 @@ impl Desk {
     }
 
     async fn answer_check(&self, workspace: &WorkspaceId, wish: &Wish) -> Result<CheckAnswer, Trouble> {
+        self.sure().await?;
         let (started, now) = (Clock::now(), now());
-        let answer = match self.ledger.check(workspace, wish, now).await.map_err(trouble)? {
-            Some((answer, effects)) => {
-                self.tell(effects).await;
-                answer
-            }
-            None => {
-                let view = self.ledger.view(workspace, None, now).await.map_err(trouble)?;
-                let view = view.ok_or_else(|| Trouble::Broken(format!("workspace {workspace} has gone")))?;
-                standing::check(&view, workspace, wish)
-            }
-        };
+        let answer =
+            match self.ledger.check(workspace, wish, now).await.map_err(|fault| self.trouble(fault))? {
+                Some((answer, effects)) => {
+                    self.tell(effects).await;
+                    answer
+                }
+                None => {
+                    let view =
+                        self.ledger.view(workspace, None, now).await.map_err(|fault| self.trouble(fault))?;
+                    let view =
+                        view.ok_or_else(|| Trouble::Broken(format!("workspace {workspace} has gone")))?;
+                    standing::check(&view, workspace, wish)
+                }
+            };
         ::metrics::histogram!(metrics::CHECK).record(started.elapsed().as_secs_f64());
         Ok(answer)
     }
@@ -153,10 +194,11 @@ impl Desk {
         workspace: &WorkspaceId,
         period: Option<PeriodName>,
     ) -> Result<Option<Arc<View>>, Trouble> {
+        self.sure().await?;
         let now = now();
-        self.ledger.sweep(self.ledger.shard_of(workspace), now).await.map_err(trouble)?;
+        self.ledger.sweep(self.ledger.shard_of(workspace), now).await.map_err(|fault| self.trouble(fault))?;
         self.tell(Effects::default()).await;
-        Ok(self.ledger.view(workspace, period, now).await.map_err(trouble)?.map(Arc::new))
+        Ok(self.ledger.view(workspace, period, now).await.map_err(|fault| self.trouble(fault))?.map(Arc::new))
     }
 }
 
@@ -211,7 +253,7 @@ impl Office for Desk {
         refusal: Refusal,
         author: &'a Author,
     ) -> BoxFuture<'a, Result<Result<Changed, Refusal>, Trouble>> {
-        async move { self.ledger.refuse(workspace, refusal, author).await.map_err(trouble) }.boxed()
+        async move { self.ledger.refuse(workspace, refusal, author).await.map_err(|fault| self.trouble(fault)) }.boxed()
     }
 
     fn hold<'a>(
@@ -235,9 +277,12 @@ impl Office for Desk {
 
     fn holds<'a>(&'a self, workspace: &'a WorkspaceId) -> BoxFuture<'a, Result<Vec<Hold>, Trouble>> {
         async move {
-            self.ledger.sweep(self.ledger.shard_of(workspace), now()).await.map_err(trouble)?;
+            self.ledger
+                .sweep(self.ledger.shard_of(workspace), now())
+                .await
+                .map_err(|fault| self.trouble(fault))?;
             self.tell(Effects::default()).await;
-            self.ledger.holds(workspace).await.map_err(trouble)
+            self.ledger.holds(workspace).await.map_err(|fault| self.trouble(fault))
         }
         .boxed()
     }
@@ -251,6 +296,6 @@ impl Office for Desk {
     }
 
     fn workspaces(&self) -> BoxFuture<'_, Result<Vec<WorkspaceId>, Trouble>> {
-        async move { self.ledger.workspaces().await.map_err(trouble) }.boxed()
+        async move { self.ledger.workspaces().await.map_err(|fault| self.trouble(fault)) }.boxed()
     }
 }

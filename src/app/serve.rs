@@ -50,6 +50,8 @@ pub async fn serve(
     // 2. The ledger's way, and the API's port: taken before anything is fetched, served at the end.
     let gauges = Arc::new(PoolGauges::new(settings.pipeline.gauge_workspaces_max));
     let backoffice = Backoffice::start(settings, &stores, &gauges);
+    // What Redis lost while nobody looked is found before anybody asks it.
+    backoffice.rebuilder().compare().await.context("cannot compare redis with clickhouse")?;
     let opened = match only {
         Some(Part::Consumer) => None,
         _ => {
@@ -61,7 +63,10 @@ pub async fn serve(
     // 3. The way of an event: consumer thread, then pipeline.
     let mut consuming = match only {
         Some(Part::Api) => None,
-        _ => Some(Consuming::start(settings, &stores, &gauges, shutdown.child_token())?),
+        _ => {
+            let (rebuilder, publisher) = (backoffice.rebuilder(), &stores.producer);
+            Some(Consuming::start(settings, rebuilder, publisher, &gauges, shutdown.child_token())?)
+        }
     };
 
     // 4. What others see.

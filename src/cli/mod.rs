@@ -1,7 +1,9 @@
 //! The commands. Each parses its arguments, calls one function and prints what came of it.
 
 mod admin;
+mod audit;
 mod demo;
+mod rebuild;
 mod simulate;
 mod table;
 
@@ -41,6 +43,10 @@ enum Command {
     Config,
     /// Publish realistic usage events for a workspace
     Simulate(simulate::Args),
+    /// Compare Redis, usage_events, usage_rollups and the ledger: 0 equal, 1 different, 2 could not tell
+    Audit(audit::Args),
+    /// Rebuild the state in Redis from ClickHouse and the ledger topic; safe to repeat
+    Rebuild(rebuild::Args),
     /// Change and show plans, limits and credits
     Admin(admin::Args),
     /// Play a month of a workspace of 70 against the running service, and check each step
@@ -59,7 +65,7 @@ pub fn main() -> ExitCode {
         outcome
     });
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(fault) => {
             eprintln!("tollgate: {fault:#}");
             ExitCode::FAILURE
@@ -67,7 +73,15 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
+async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> {
+    if let Command::Audit(args) = command {
+        return Ok(audit::run(args, settings).await);
+    }
+    run_plainly(command, settings).await.map(|()| ExitCode::SUCCESS)
+}
+
+/// The commands that do what they are asked or fail.
+async fn run_plainly(command: Command, settings: &Settings) -> anyhow::Result<()> {
     match command {
         Command::Serve { only } => app::serve(settings, only, stop_signal()?).await,
         Command::Migrate => {
@@ -81,6 +95,8 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Simulate(args) => simulate::run(args, settings).await,
+        Command::Audit(_) => Ok(()),
+        Command::Rebuild(args) => rebuild::run(args, settings).await,
         Command::Admin(args) => admin::run(args, settings).await,
         Command::Demo => demo::run(settings).await,
     }

@@ -9,6 +9,7 @@ mod error;
 mod migrate;
 mod native;
 mod reads;
+mod recovery;
 mod reports;
 mod reversal;
 mod rows;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use error::WarehouseError;
 pub use reads::{Cell, FeatureUsage, MonthUsage, RankingOrder, UsageSource, UserUsage};
+pub use recovery::{Recorded, Versions};
 
 use error::within;
 

@@ -56,6 +56,7 @@ impl Stored for Decision {
         Column("epoch", Get::Count(|d| d.verdict.epoch)),
         Column("sequence", Get::Count(|d| d.verdict.sequence)),
         Column("version", Get::Count(|d| ledger::version(d.verdict.epoch, d.verdict.sequence))),
+        Column("arrived_at", Get::Micros(|d| d.arrived_at)),
     ];
 
     fn month(&self) -> i32 {

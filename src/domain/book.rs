@@ -191,6 +191,17 @@ pub struct Workspace {
     pub books: BTreeMap<PeriodName, Book>,
 }
 
+/// What the opening of a period moved.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Opened {
+    /// Out of the pool of the period before into the new one's.
+    pub carried: Credits,
+    /// That period before.
+    pub before: Option<PeriodName>,
+    /// To each account its standing amount, as far as the pool reached: moved and wanted.
+    pub moved: Vec<(Account, Credits, Credits)>,
+}
+
 impl Workspace {
     /// The team of a user.
     pub fn team_of(&self, user: &UserId) -> Option<&TeamId> {
@@ -226,8 +237,10 @@ impl Workspace {
 
     /// Opens the books of a period: plan and carry-over enter the pool, then standing amounts leave
     /// it, teams before users, each in order of id; the first that does not fit gets what is left.
-    pub fn open(&mut self, period: PeriodName) {
+    pub fn open(&mut self, period: PeriodName) -> Opened {
+        let before = self.last_opened_before(period);
         let carried = self.carry_into(period);
+        let mut opened = Opened { carried, before, moved: Vec::new() };
         let mut book = self.books.remove(&period).unwrap_or_default();
         book.opened = true;
         book.total = self.monthly_credits + carried;
@@ -238,8 +251,10 @@ impl Workspace {
             book.pool.transferred_out += moved;
             book.account(&account).credited += moved;
             *book.standing_of(&account) += moved;
+            opened.moved.push((account, moved, wanted));
         }
         self.books.insert(period, book);
+        opened
     }
 
     /// Takes out of the last opened period what moves into this one.

@@ -89,6 +89,16 @@ pub enum LimitSetting {
     None,
 }
 
+impl<'de> Deserialize<'de> for LimitSetting {
+    fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(input)?;
+        if value == "none" {
+            return Ok(Self::None);
+        }
+        serde_json::from_value(value).map(Self::Credits).map_err(serde::de::Error::custom)
+    }
+}
+
 impl Serialize for LimitSetting {
     fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -154,25 +164,30 @@ impl Plan {
 }
 
 /// What is changed of one user; a field left out stays.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserChange {
     /// Whose settings.
     pub user: UserId,
     /// Outer none: stays. Inner none: inherits.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
     pub limit: Option<Option<LimitSetting>>,
     /// Outer none: stays. Inner none: leaves the team.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
     pub team: Option<Option<TeamId>>,
     /// Credits moved from the pool to the user when a period opens. None: stays.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monthly_allocation: Option<Credits>,
     /// Moves now too what the running period lacks of the allocation in force, all or nothing.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub apply_now: bool,
     /// None: stays.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<bool>,
+}
+
+/// A field that is there, be it null: absent and null mean two things.
+fn named<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(input: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(input).map(Some)
 }
 
 impl UserChange {

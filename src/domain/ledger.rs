@@ -64,7 +64,7 @@ impl<'de> Deserialize<'de> for Account {
 }
 
 /// Credits that entered (+) or left (-) an account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Posting {
     /// Which account.
     pub account: Account,
@@ -75,7 +75,7 @@ pub struct Posting {
 }
 
 /// One entry of the ledger, as it stands in the topic.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// The tenant.
     pub workspace: WorkspaceId,
@@ -92,7 +92,7 @@ pub struct Entry {
     /// The key under which a retry is recognised.
     pub idempotency_key: Option<String>,
     /// What was asked for under that key, so that a rebuild keeps the promise.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Request>,
     /// The period that it belongs to.
     pub period: PeriodName,
@@ -104,13 +104,16 @@ pub struct Entry {
     pub change: serde_json::Value,
 }
 
-/// A request under an idempotency key, as digests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A request under an idempotency key, as digests, and what was answered to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// Of method, path and key.
     pub place: String,
     /// Of the body.
     pub body: String,
+    /// The script's answer in Base64, so that the same request is answered alike after a rebuild too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
 }
 
 /// What a script leaves for Kafka and the tables.
@@ -186,6 +189,18 @@ pub struct Totals {
     pub denied_events: u64,
     /// What the denied asked for, in microcredits; their sum has no largest total.
     pub denied_micro: i128,
+}
+
+impl Totals {
+    /// Adds another cell's.
+    pub fn add(&mut self, other: &Self) {
+        self.credits += other.credits;
+        self.overage_credits += other.overage_credits;
+        self.events += other.events;
+        self.overage_events += other.overage_events;
+        self.denied_events += other.denied_events;
+        self.denied_micro += other.denied_micro;
+    }
 }
 
 /// The absolute totals of one cell after a version; writing it twice changes nothing.

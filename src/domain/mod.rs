@@ -6,12 +6,14 @@
 //! ([`standing`]), what the tables tell ([`reports`]), and what use will come to ([`forecast`], [`outlook`]).
 
 pub mod alert;
+pub mod audit;
 pub mod book;
 pub mod calendar;
 pub mod change;
 pub mod credits;
 pub mod decision;
 pub mod event;
+pub mod fold;
 pub mod forecast;
 pub mod hold;
 pub mod ids;

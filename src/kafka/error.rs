@@ -51,6 +51,9 @@ pub enum KafkaError {
     /// Nobody receives batches any more.
     #[error("kafka: the receiver of batches is gone")]
     ReceiverGone,
+    /// A topic ended before its end.
+    #[error("kafka: nothing more came from topic {0} before its end")]
+    Silent(String),
     /// The consumer thread could not be started or panicked.
     #[error("kafka: the consumer thread is gone")]
     ThreadGone,
@@ -67,6 +70,7 @@ impl KafkaError {
                 source.rdkafka_error_code().is_some_and(is_transient)
             }
             Self::Topic { code, .. } => is_transient(*code),
+            Self::Silent(_) => true,
             _ => false,
         }
     }

@@ -10,6 +10,7 @@ mod error;
 pub mod offsets;
 pub mod producer;
 mod publish;
+pub mod replay;
 mod settings;
 pub mod topics;
 

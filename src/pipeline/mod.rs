@@ -55,6 +55,8 @@ pub struct Settings {
     pub gauge_workspaces_max: usize,
     /// How often it is forecast when their credits run out, in seconds.
     pub forecast_interval_seconds: u64,
+    /// How often Redis is compared with the tables, in seconds.
+    pub audit_interval_seconds: u64,
 }
 
 /// Where the pipeline's messages go.

@@ -36,6 +36,13 @@ impl Packer {
         self
     }
 
+    /// Adds a text of any bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        let _ = encode::write_str_len(&mut self.0, bytes.len() as u32);
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
     /// Adds what another one holds.
     pub fn append(&mut self, other: Self) -> &mut Self {
         self.0.extend(other.0);
@@ -80,6 +87,15 @@ impl<'a> Unpacker<'a> {
             decode::read_str_from_slice(self.0).map_err(|fault| malformed("a text", &fault))?;
         self.0 = rest;
         Ok(text)
+    }
+
+    /// The next text, of any bytes.
+    pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = decode::read_str_len(&mut self.0).map_err(|fault| malformed("a text", &fault))? as usize;
+        let (bytes, rest) =
+            self.0.split_at_checked(length).ok_or_else(|| Malformed("a text was cut off".to_owned()))?;
+        self.0 = rest;
+        Ok(bytes)
     }
 
     /// The next so many whole numbers.

@@ -72,6 +72,31 @@ impl Keys {
         format!("{}k:{workspace}", self.prefix(self.shard_of(workspace)))
     }
 
+    /// What is moved out of a workspace's pool when a period opens.
+    pub fn standing(&self, workspace: &WorkspaceId) -> String {
+        format!("{}s:{workspace}", self.prefix(self.shard_of(workspace)))
+    }
+
+    /// Events of a period whose credits went back.
+    pub fn reversed(&self, workspace: &WorkspaceId, period: PeriodName) -> String {
+        format!("{}r:{workspace}:{period}", self.prefix(self.shard_of(workspace)))
+    }
+
+    /// What was answered under an idempotency key of a workspace.
+    pub fn answered(&self, workspace: &WorkspaceId, place: &str) -> String {
+        format!("{}i:{workspace}|{place}", self.prefix(self.shard_of(workspace)))
+    }
+
+    /// Who rebuilds a workspace at the moment.
+    pub fn rebuilding(&self, workspace: &WorkspaceId) -> String {
+        format!("{}x:{workspace}", self.prefix(self.shard_of(workspace)))
+    }
+
+    /// Offsets above the fence that a rebuild found recorded.
+    pub fn beyond(&self, workspace: &WorkspaceId, partition: i32) -> String {
+        format!("{}b:{workspace}:{partition}", self.prefix(self.shard_of(workspace)))
+    }
+
     /// Holds of a workspace that have not ended.
     pub fn holds(&self, workspace: &WorkspaceId) -> String {
         format!("{}h:{workspace}", self.prefix(self.shard_of(workspace)))

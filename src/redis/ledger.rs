@@ -36,6 +36,10 @@ pub struct RedisLedger {
     pub(super) keep: Script,
     pub(super) published: Script,
     pub(super) claim: Script,
+    pub(super) stop: Script,
+    pub(super) restore: Script,
+    pub(super) begin: Script,
+    pub(super) renew: Script,
     pub(super) release: Script,
     /// Tells this process from the others that relay.
     pub(super) token: String,
@@ -72,6 +76,14 @@ impl RedisLedger {
             keep: script(&[&books, include_str!("scripts/keep.lua")]),
             published: script(&[include_str!("scripts/published.lua")]),
             claim: Script::new(super::outbox::CLAIM),
+            stop: script(&[&library, include_str!("scripts/stop.lua")]),
+            restore: script(&[
+                &library,
+                include_str!("scripts/marks.lua"),
+                include_str!("scripts/restore.lua"),
+            ]),
+            begin: Script::new(super::rebuild::BEGIN),
+            renew: Script::new(super::rebuild::RENEW),
             release: Script::new(super::outbox::RELEASE),
             token: format!("{}-{:x}", std::process::id(), HashMap::<(), ()>::new().hasher().hash_one(0)),
             change: script(&[&books, include_str!("scripts/change.lua")]),
@@ -212,9 +224,19 @@ impl RedisLedger {
         self.desk.lock().await.get(workspace).cloned().unwrap_or_default()
     }
 
+    /// Takes note that a workspace's state has been this far: nothing older is used.
+    pub(super) async fn saw(&self, workspace: &WorkspaceId, epoch: u64, version: u64) {
+        let shard = usize::from(self.keys.shard_of(workspace));
+        self.shards[shard].lock().await.entry_ref(workspace).or_default().saw(epoch, version);
+        self.desk.lock().await.entry_ref(workspace).or_default().saw(epoch, version);
+    }
+
     /// Keeps what was learned on the way.
-    pub(super) async fn learned(&self, workspace: &WorkspaceId, known: Known) {
+    pub(super) async fn learned(&self, workspace: &WorkspaceId, mut known: Known) {
         let mut desk = self.desk.lock().await;
+        if let Some(before) = desk.get(workspace) {
+            known.saw(before.epoch, before.version);
+        }
         let newer = |before: &Known| before.calendar.version() <= known.calendar.version();
         if desk.get(workspace).is_none_or(newer) {
             desk.insert(workspace.clone(), known);

@@ -66,6 +66,13 @@ impl Link {
         self.checked(reply).await
     }
 
+    /// Runs several commands with nothing in between.
+    pub async fn atomic(&self, pipeline: &::redis::Pipeline) -> Result<Vec<::redis::Value>, RedisError> {
+        let mut connection = self.connection().await?;
+        let reply = pipeline.query_async(&mut connection).await;
+        self.checked(reply).await
+    }
+
     /// Runs one command.
     pub async fn query<T: ::redis::FromRedisValue>(&self, command: &::redis::Cmd) -> Result<T, RedisError> {
         let mut connection = self.connection().await?;

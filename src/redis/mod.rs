@@ -13,6 +13,7 @@ mod ledger;
 mod link;
 mod mend;
 mod outbox;
+mod rebuild;
 mod remembered;
 mod reply;
 mod request;
@@ -24,7 +25,9 @@ use serde::Deserialize;
 use crate::domain::ports::Fault;
 
 pub use hold::Held;
+pub use inspect::Snapshot;
 pub use ledger::RedisLedger;
+pub use rebuild::{Restored, Seen};
 
 /// Where Redis is, and how its state is laid out.
 #[derive(Debug, Clone, Deserialize)]
@@ -78,6 +81,9 @@ pub enum RedisError {
         "the state of workspace {0} in redis is missing or stale: it must be rebuilt before anything is decided"
     )]
     NeedsRebuild(String),
+    /// Redis has failed, and what it has now could not be compared with what was recorded.
+    #[error("cannot tell whether redis lost anything: {0}")]
+    Unsure(String),
     /// The scripts use commands of Redis 7.
     #[error("redis {0} is too old: version 7.0 or newer is needed")]
     TooOld(String),
@@ -95,7 +101,7 @@ impl Fault for RedisError {
             Self::Server(fault) => {
                 !matches!(fault.kind(), ::redis::ErrorKind::Server(::redis::ServerErrorKind::ResponseError))
             }
-            Self::NeedsRebuild(_) | Self::Contended(_) => true,
+            Self::NeedsRebuild(_) | Self::Unsure(_) | Self::Contended(_) => true,
             Self::Malformed(_) | Self::Calendar(..) | Self::TooOld(_) => false,
         }
     }

@@ -2,6 +2,8 @@
 //! Kafka has acknowledged them, and then, but for settles, in `rows` until they stand in a table.
 
 use ::redis::streams::StreamRangeReply;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 
 use super::RedisError;
 use super::codec::{Malformed, Unpacker};
@@ -87,7 +89,7 @@ impl RedisLedger {
 fn read(bytes: &[u8]) -> Result<Outgoing, Malformed> {
     let mut input = Unpacker::new(bytes);
     match (input.array()?, input.text()?) {
-        (14, "ledger") => read_entry(&mut input).map(Outgoing::Entry),
+        (15, "ledger") => read_entry(&mut input).map(Outgoing::Entry),
         (12, "alert") => read_alert(&mut input).map(Outgoing::Alert),
         (7, "settle") => read_settle(&mut input).map(Outgoing::Settle),
         (parts, word) => Err(Malformed(format!("{word:?} with {parts} parts in the outbox"))),
@@ -103,9 +105,10 @@ fn read_entry(input: &mut Unpacker<'_>) -> Result<Entry, Malformed> {
     let actor = input.text()?.to_owned();
     let (reason, idempotency_key) = (some(input.text()?), some(input.text()?));
     let (place, body) = (some(input.text()?), some(input.text()?));
-    let request = place.zip(body).map(|(place, body)| Request { place, body });
     let postings = (0..input.array()? / 3).map(|_| posting(input)).collect::<Result<_, _>>()?;
     let change = if kind == "opening" { opening(input)? } else { change(input.text()?)? };
+    let answer = Some(input.bytes()?).filter(|answer| !answer.is_empty()).map(|answer| BASE64.encode(answer));
+    let request = place.zip(body).map(|(place, body)| Request { place, body, answer });
     Ok(Entry {
         workspace,
         epoch,

@@ -168,7 +168,7 @@ impl<'a> Request<'a> {
         for (group, feature) in &self.features {
             out.int(*group as i64 + 1).text(feature.as_str());
         }
-        let window_slot = (dedupe.window_seconds / WINDOW_SLOTS).max(1);
+        let (lifetime, arrival_lifetime, window_slot) = mark_lives(dedupe);
         out.array(12 * self.arrivals.len());
         for (arrival, placed) in self.arrivals.iter().zip(&self.placed) {
             pack_event(&mut out, arrival, *placed, window_slot);
@@ -177,9 +177,6 @@ impl<'a> Request<'a> {
         for (partition, next) in committed {
             out.int(i64::from(*partition)).int(*next);
         }
-        let lifetime =
-            dedupe.age_seconds_max + dedupe.window_seconds + dedupe.outage_seconds_max + SLOT_SECONDS;
-        let arrival_lifetime = dedupe.window_seconds + window_slot + dedupe.outage_seconds_max;
         let taken = dedupe.taken_seconds();
         out.ints(&[now_ms, lifetime, arrival_lifetime, WINDOW_SLOTS, PASSED_SECONDS, taken]);
         self.pack_holds(&mut out);
@@ -197,16 +194,53 @@ impl<'a> Request<'a> {
     }
 }
 
+/// How long marks of both families live, and how wide a slot of arrivals is: all in seconds.
+pub fn mark_lives(dedupe: Dedupe) -> (i64, i64, i64) {
+    let window_slot = (dedupe.window_seconds / WINDOW_SLOTS).max(1);
+    let lifetime = dedupe.age_seconds_max + dedupe.window_seconds + dedupe.outage_seconds_max + SLOT_SECONDS;
+    (lifetime, dedupe.window_seconds + window_slot + dedupe.outage_seconds_max, window_slot)
+}
+
+/// Opens the argument of `restore.lua`: what follows is the list of so many marked events.
+pub fn pack_lives(out: &mut Packer, dedupe: Dedupe, events: usize) {
+    let (lifetime, arrival_lifetime, _) = mark_lives(dedupe);
+    out.array(5).int(lifetime).int(arrival_lifetime).int(WINDOW_SLOTS).int(PASSED_SECONDS).array(5 * events);
+}
+
+/// One event that was recorded, for `restore.lua`: its marks, the second one only while a resend may still be
+/// recognised by it.
+pub fn pack_marks(
+    out: &mut Packer,
+    identity: [&str; 3],
+    (time, arrived): (i64, i64),
+    now: i64,
+    dedupe: Dedupe,
+) {
+    let (_, arrival_lifetime, window_slot) = mark_lives(dedupe);
+    let marks = Marks::of(identity, time);
+    let (slot, place) = time_slot(time);
+    out.text(&marks.timed.to_string()).int(slot).int(place).text(&marks.untimed.to_string());
+    let recent = now - arrived < arrival_lifetime * 1_000_000;
+    out.int(if recent { arrived.div_euclid(window_slot * 1_000_000) } else { -1 });
+}
+
+/// The slot of a time in microseconds, and its place in there.
+fn time_slot(time: i64) -> (i64, i64) {
+    let slot = SLOT_SECONDS * 1_000_000;
+    (time.div_euclid(slot), time.rem_euclid(slot) * SLOT_PLACES / slot)
+}
+
 fn pack_event(out: &mut Packer, arrival: &Arrival, placed: (usize, usize, usize, Day), window_slot: i64) {
     let (group, user, feature, day) = placed;
-    let marks = Marks::of(&arrival.event);
+    let event = &arrival.event;
+    let marks = Marks::of([event.workspace.as_str(), &event.source, &event.id], event.time.micros());
     out.int(i64::from(arrival.position.partition)).int(arrival.position.offset);
     out.int(group as i64 + 1).int(user as i64 + 1).int(feature as i64 + 1);
     out.int(i64::from(day.number())).int(arrival.event.credits.micro());
-    let (time, slot) = (arrival.event.time.micros(), SLOT_SECONDS * 1_000_000);
-    out.text(&marks.timed.to_string()).int(time.div_euclid(slot));
+    let (slot, place) = time_slot(event.time.micros());
+    out.text(&marks.timed.to_string()).int(slot);
     out.text(&marks.untimed.to_string()).int(arrival.timestamp.millis().div_euclid(window_slot * 1000));
-    out.int(time.rem_euclid(slot) * SLOT_PLACES / slot);
+    out.int(place);
 }
 
 /// Hashes that stand for an event's identity. Cut from SHA-256, so that nobody can make one event's
@@ -217,15 +251,16 @@ struct Marks {
 }
 
 impl Marks {
-    fn of(event: &UsageEvent) -> Self {
+    /// Of workspace, source and id, and the time in microseconds.
+    fn of(identity: [&str; 3], time: i64) -> Self {
         let mut hash = Sha256::new();
-        for part in [event.workspace.as_str(), &event.source, &event.id] {
+        for part in identity {
             hash.update((part.len() as u32).to_le_bytes());
             hash.update(part);
         }
         let digest = hash.finalize();
         let word = |at: usize| i64::from_le_bytes(std::array::from_fn(|i| digest[at + i]));
-        let timed = word(8) ^ scatter(event.time.micros());
+        let timed = word(8) ^ scatter(time);
         Self { timed, untimed: word(0) }
     }
 }

@@ -3,7 +3,7 @@
 mod again;
 mod holds;
 mod memory;
-mod model;
+pub mod model;
 mod periods;
 
 use tollgate::domain::event::UsageEvent;

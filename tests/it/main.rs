@@ -18,6 +18,7 @@ mod kafka;
 mod ledger;
 mod load;
 mod producers;
+mod rebuild;
 mod records;
 mod service;
 mod support;

@@ -140,6 +140,7 @@ impl World {
                 relay_interval_ms: 500,
                 gauge_workspaces_max: 4,
                 forecast_interval_seconds: 60,
+                audit_interval_seconds: 60,
             },
             gauges: Arc::new(crate::pipeline::gauges::PoolGauges::new(0)),
             flush: Arc::clone(&flush),

@@ -108,14 +108,22 @@ local function limit_of_user(book, id)
   return effective_limit(own, team, book.space.settings, record_of(book, 'u:' .. id)[7])
 end
 
--- Takes the next ledger sequence. `change` is JSON text, for an opening {monthly credits, carried, {account, shortfall, ...}}.
+-- Takes the next ledger sequence; answers the entry, which leave_answer may add to. `change` is JSON text, for an opening {monthly credits, carried, {account, shortfall, ...}}.
 -- `who` is {actor, reason, idempotency key, place, request}.
 local function add_entry(space, kind, period, at, postings, change, who)
   local head = space.head
   head[3] = head[3] + 1
   space.dirty = true
-  space.outbox[#space.outbox + 1] = pack({'ledger', space.id, head[1], head[3], kind, period, at,
-    who[1], who[2], who[3], who[4], who[5], postings, change})
+  local entry = {'ledger', space.id, head[1], head[3], kind, period, at,
+    who[1], who[2], who[3], who[4], who[5], postings, change, ''}
+  space.outbox[#space.outbox + 1] = pack(entry)
+  return entry
+end
+
+-- Adds the answer to the entry that was added last: a rebuild answers the same request from it.
+local function leave_answer(space, entry, answer)
+  entry[15] = answer
+  space.outbox[#space.outbox] = pack(entry)
 end
 
 local function post(postings, account, period, credits)
@@ -274,6 +282,12 @@ local function tell_book(book)
     end
   end
   return {space.id, space.head[1], version(space.head), book.period, pool, teams, users, book.cells}
+end
+
+local function tell_space(space)
+  local told = {}
+  for i = 1, #space.book_order do told[i] = tell_book(space.book_order[i]) end
+  return told
 end
 
 -- Writes every workspace that was changed, heads first: the command that an out-of-memory server refuses. Answers what

@@ -203,7 +203,9 @@ if refusal then return refusal end
 
 -- 4. Write and tell.
 write_setting(space, 's', pack(settings))
-add_entry(space, kind, period, now, postings, change, who)
+local entry = add_entry(space, kind, period, now, postings, change, who)
+local done = {period, placing[2], placing[3], now, space.head[1], space.head[3], effective_from}
+if who[4] ~= '' then leave_answer(space, entry, pack({'ok', done, tell_space(space)})) end
 local told = write_spaces(now)
 for i = 1, #standing_writes do
   local name, credits = standing_writes[i][1], standing_writes[i][2]
@@ -214,5 +216,4 @@ if kind == 'reversal' then
   write_cells()
   call('SADD', reversed_key, args[1])
 end
-local done = {period, placing[2], placing[3], now, space.head[1], space.head[3], effective_from}
 return remember(space.id, who, pack({'ok', done, told}))

@@ -29,7 +29,7 @@
 --                           {2, outcome, sequence, team, drawn from user, team, pool, overage,
 --                               reason, limit, used, held, remaining}
 --                           {3, sequence, team}                  duplicate
---                           {4}                                  decided, recorded and committed before
+--                           {4}                                  decided and recorded before
 --                           {5, as 2 from the outcome on}        it settled its hold
 --   pools    for each group {credited, out, used, held, total, used, held, overage, ...} or {} when it has no books
 --   teams    {group, team, credited, out, used, held, ...}
@@ -107,10 +107,20 @@ if #stale > 0 then return pack({'calendar', stale}) end
 
 -- 2. The fence: what was decided before gets its first answer again, from the tail.
 local fences, tails, answers = {}, {}, {}
-for w = 1, nW do
-  local flat, map = heads[w][4], {}
+local function map_of(flat)
+  local map = {}
   for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
-  fences[w] = map
+  return map
+end
+local rebuilt = {} -- of each workspace that was rebuilt: how far what was recorded reached beyond the fences
+for w = 1, nW do
+  fences[w] = map_of(heads[w][4])
+  rebuilt[w] = heads[w][6] and map_of(heads[w][6])
+end
+local function is_recorded(w, partition, offset)
+  local last = rebuilt[w][partition]
+  return last and offset <= last
+    and call('SISMEMBER', prefix .. 'b:' .. ids[w] .. ':' .. partition, string.format('%.0f', offset)) == 1
 end
 local function tail_of(partition)
   local map = tails[partition]
@@ -146,6 +156,9 @@ for i = 1, nE do
     answers[i] = first and first[1] or {4}
     again[#again + 1] = i
     if first then belongs(i, first[2], first[3], first[4], first[5]) end
+  elseif rebuilt[w] and is_recorded(w, partition, offset) then
+    answers[i] = {4}
+    again[#again + 1] = i
   else
     fresh[#fresh + 1] = i
     is_fresh[i] = true

@@ -4,7 +4,8 @@
 -- Only heads is named in KEYS (it routes the call); the others are made here from the same prefix:
 --
 --   heads                      hash  workspace -> {epoch, decisions, ledger entries, fences {partition, offset, ...},
---                                    other changes}
+--                                    other changes, after a rebuild {partition, last offset in b, ...}}
+--                              A workspace with settings and no head is being rebuilt: nobody may use it.
 --   w:<workspace>              hash  settings:
 --       s          {calendar version, monthly credits, 1 when soft, default user limit, carry-over (0 none, 1 top-ups,
 --                  2 all), {threshold in percent, ...}, seats or -1, credits per seat, accounts in standing}
@@ -28,6 +29,8 @@
 --   i:<workspace>|<place>      string {request, answer}, what was answered under an idempotency key
 --   m:<family>:<slot>          string, how a slot of duplicate marks is divided (see marks.lua)
 --   m:a:<slot>                 set of marks by arrival (see marks.lua)
+--   b:<workspace>:<partition>  set of offsets above the fence that a rebuild found recorded
+--   x:<workspace>              string, which process rebuilds it
 --   tail:<partition>           list of last offset, {offset, answer, place, day, ...} {period, planned, end, ...}, ...
 --                              of what is decided and not committed
 --   relay                      string, which process relays the outbox

@@ -1,6 +1,6 @@
 //! The Lua against the model: the same random operations to both, the same answers, the same state.
 
-mod ops;
+pub mod ops;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

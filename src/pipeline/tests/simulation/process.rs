@@ -251,6 +251,7 @@ fn pipeline(
             relay_interval_ms: 500,
             gauge_workspaces_max: 0,
             forecast_interval_seconds: 60,
+            audit_interval_seconds: 60,
         },
         gauges: Arc::new(PoolGauges::new(0)),
         flush: Arc::clone(flush),

@@ -1,0 +1,265 @@
+//! The service's own rebuilds: how it notices that Redis has lost something, and who rebuilds when.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{Rebuilder, Rebuilt};
+use crate::clickhouse::{Store, WarehouseError};
+use crate::domain::WorkspaceId;
+use crate::domain::alert::Alert;
+use crate::domain::decision::Decision;
+use crate::domain::event::Arrival;
+use crate::domain::ledger::{Effects, Entry};
+use crate::domain::period::Instant;
+use crate::domain::ports::{Ledger, Warehouse};
+use crate::domain::record::Rows;
+use crate::redis::{RedisError, RedisLedger};
+
+/// Between two attempts when a server is away.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is asked for, and what is being done.
+#[derive(Default)]
+pub(super) struct Wishes {
+    lists: Mutex<Lists>,
+    /// Told when something is wanted, and when something is done.
+    woken: Notify,
+    done: Notify,
+    /// How often Redis has failed, and after how many of these it was compared with the tables.
+    doubts: AtomicU64,
+    settled: AtomicU64,
+    comparing: tokio::sync::Mutex<()>,
+}
+
+/// Workspaces that must get past the epoch beside them.
+#[derive(Default)]
+struct Lists {
+    wanted: BTreeMap<WorkspaceId, u64>,
+    running: BTreeMap<WorkspaceId, u64>,
+}
+
+impl Wishes {
+    fn lock(&self) -> MutexGuard<'_, Lists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lists {
+    fn names(&self, workspace: &WorkspaceId) -> bool {
+        self.wanted.contains_key(workspace) || self.running.contains_key(workspace)
+    }
+
+    /// What is wanted now; wanted again meanwhile, it is done again.
+    fn take(&mut self) -> BTreeMap<WorkspaceId, u64> {
+        self.running = std::mem::take(&mut self.wanted);
+        self.running.clone()
+    }
+
+    fn finish(&mut self, well: bool) {
+        let running = std::mem::take(&mut self.running);
+        if well {
+            return;
+        }
+        for (workspace, past) in running {
+            let above = self.wanted.entry(workspace).or_default();
+            *above = (*above).max(past);
+        }
+    }
+}
+
+impl Rebuilder {
+    /// Compares what the tables know with what Redis has, and asks for the rebuild of what Redis lacks. From
+    /// then on nothing older than what the tables know is used by this process.
+    pub async fn compare(&self) -> anyhow::Result<()> {
+        let versions = self.stores.tables.versions().await?;
+        let behind = self.stores.ledger.expect(&versions).await?;
+        if !behind.is_empty() {
+            tracing::warn!(workspaces = behind.len(), "redis lacks what was recorded");
+        }
+        behind.iter().for_each(|(workspace, epoch)| self.want(workspace, *epoch));
+        Ok(())
+    }
+
+    /// Redis has failed: who knows what it has when it is back.
+    pub fn doubt(&self) {
+        self.wishes.doubts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Returns when Redis has been compared with the tables since it last failed.
+    pub async fn sure(&self) -> anyhow::Result<()> {
+        let Wishes { doubts, settled, comparing, .. } = &self.wishes;
+        if settled.load(Ordering::Acquire) == doubts.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let _one = comparing.lock().await;
+        let now = doubts.load(Ordering::Acquire);
+        if settled.load(Ordering::Acquire) != now {
+            self.compare().await?;
+            settled.store(now, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// A call has met this fault: what it says of Redis is looked into.
+    pub fn met(self: &Arc<Self>, fault: &RedisError) {
+        match fault {
+            RedisError::NeedsRebuild(lost) => {
+                let Ok(workspace) = WorkspaceId::parse(lost) else { return };
+                let rebuilder = Arc::clone(self);
+                tokio::spawn(async move { rebuilder.want_lost(&workspace).await });
+            }
+            RedisError::Server(_) => self.doubt(),
+            _ => {}
+        }
+    }
+
+    /// Asks for a rebuild past an epoch; it is made by [`Rebuilder::run`].
+    pub fn want(&self, workspace: &WorkspaceId, past: u64) {
+        let mut lists = self.wishes.lock();
+        let above = lists.wanted.entry(workspace.clone()).or_default();
+        *above = (*above).max(past);
+        self.wishes.woken.notify_one();
+    }
+
+    /// Asks for a rebuild of a workspace whose state is missing or stale.
+    pub async fn want_lost(&self, workspace: &WorkspaceId) -> anyhow::Result<()> {
+        let epoch = self.stores.ledger.epochs([workspace]).await?.get(workspace).copied().unwrap_or(0);
+        self.want(workspace, epoch);
+        Ok(())
+    }
+
+    /// Asks for a rebuild of a workspace whose state is missing or stale, and waits for it.
+    pub async fn rebuilt(&self, workspace: &WorkspaceId) -> anyhow::Result<()> {
+        self.want_lost(workspace).await?;
+        loop {
+            let done = self.wishes.done.notified();
+            if !self.wishes.lock().names(workspace) {
+                return Ok(());
+            }
+            done.await;
+        }
+    }
+
+    /// These rows are in the table. Those of an epoch that is over may have come too late for the sums of
+    /// the next: then their workspace is rebuilt again.
+    pub async fn recorded(&self, decisions: &[Decision]) -> anyhow::Result<()> {
+        let mut oldest: BTreeMap<&WorkspaceId, u64> = BTreeMap::new();
+        for decision in decisions {
+            let epoch = oldest.entry(&decision.event.workspace).or_insert(u64::MAX);
+            *epoch = (*epoch).min(decision.verdict.epoch);
+        }
+        let current = self.stores.ledger.epochs(oldest.keys().copied()).await?;
+        for (workspace, epoch) in oldest {
+            match current.get(workspace) {
+                Some(current) if *current == epoch => {}
+                Some(current) => self.want(workspace, *current),
+                None => self.want(workspace, u64::MAX),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the rebuilds that are asked for, until the process stops.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            let wanted = self.wishes.lock().take();
+            let work = async {
+                if wanted.is_empty() {
+                    self.wishes.woken.notified().await;
+                    return Ok(());
+                }
+                self.rebuild_past(&wanted, &|_, _, _| (), &log).await
+            };
+            let outcome = tokio::select! {
+                outcome = work => outcome,
+                () = shutdown.cancelled() => return,
+            };
+            self.wishes.lock().finish(outcome.is_ok());
+            self.wishes.done.notify_waiters();
+            if let Err(fault) = outcome {
+                let fault = format!("{fault:#}");
+                tracing::warn!(fault, "cannot rebuild now, trying again");
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn log(rebuilt: &Rebuilt) {
+    let Rebuilt { workspace, epoch, entries, events, marked, took } = rebuilt;
+    let seconds = took.as_secs_f64();
+    tracing::warn!(%workspace, epoch, entries, events, marked, seconds, "workspace rebuilt");
+}
+
+/// The ledger and the tables as the pipeline uses them: a state that is missing is rebuilt on the way, and
+/// rows that came too late for a rebuild are found.
+pub struct Guarded {
+    ledger: Arc<RedisLedger>,
+    tables: Arc<Store>,
+    rebuilder: Arc<Rebuilder>,
+}
+
+impl Guarded {
+    /// Both, looked after.
+    pub fn new(rebuilder: &Arc<Rebuilder>) -> Self {
+        let (ledger, tables) = (Arc::clone(&rebuilder.stores.ledger), Arc::clone(&rebuilder.stores.tables));
+        Self { ledger, tables, rebuilder: Arc::clone(rebuilder) }
+    }
+}
+
+impl Ledger for Guarded {
+    type Error = RedisError;
+
+    async fn decide(
+        &self,
+        arrivals: &[Arrival],
+        committed: &[(i32, i64)],
+        now: Instant,
+    ) -> Result<Effects, RedisError> {
+        if let Err(fault) = self.rebuilder.sure().await {
+            return Err(RedisError::Unsure(format!("{fault:#}")));
+        }
+        let outcome = self.ledger.decide(arrivals, committed, now).await;
+        match &outcome {
+            Err(RedisError::NeedsRebuild(lost)) => {
+                let Ok(workspace) = WorkspaceId::parse(lost) else { return outcome };
+                tracing::warn!(%workspace, "redis lacks the state of a workspace: rebuilding");
+                if let Err(fault) = self.rebuilder.rebuilt(&workspace).await {
+                    return Err(RedisError::Unsure(format!("{fault:#}")));
+                }
+                // Many may be lost at once: the others are found without meeting each of them.
+                self.rebuilder.doubt();
+            }
+            Err(RedisError::Server(_)) => self.rebuilder.doubt(),
+            _ => {}
+        }
+        outcome
+    }
+}
+
+impl Warehouse for Guarded {
+    type Error = WarehouseError;
+
+    async fn record(&self, rows: &Rows) -> Result<(), WarehouseError> {
+        self.tables.record(rows).await?;
+        // Only then may their offsets be committed.
+        while let Err(fault) = self.rebuilder.recorded(&rows.events).await {
+            tracing::warn!(%fault, "cannot tell whether these rows came in time, trying again");
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    async fn record_entries(&self, entries: &[Entry]) -> Result<(), WarehouseError> {
+        self.tables.record_entries(entries).await
+    }
+
+    async fn record_alerts(&self, alerts: &[Alert]) -> Result<(), WarehouseError> {
+        self.tables.record_alerts(alerts).await
+    }
+}

@@ -1,0 +1,131 @@
+//! Reads what a rebuild and an audit need of Kafka: a topic from its beginning to its end of this moment,
+//! and what the consumer group has committed. Joins no group, commits nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::Message as _;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::{KafkaError, Settings};
+
+/// How long one answer may be waited for.
+const POLL: Duration = Duration::from_millis(500);
+/// How often a question is asked while leaders move.
+const ATTEMPTS: usize = 10;
+/// How long a topic may stay silent before its end.
+const SILENCE_POLLS_MAX: usize = 60;
+
+/// Hands every record of the topic to `take`, in order within each partition: key and value. Errors: Kafka
+/// away, or silent before the end.
+pub async fn read<T: Send + 'static>(
+    settings: &Settings,
+    topic: &str,
+    mut taken: T,
+    mut take: impl FnMut(&mut T, &[u8], &[u8]) + Send + 'static,
+) -> Result<T, KafkaError> {
+    let (client, topic, timeout) = (reader(settings)?, topic.to_owned(), timeout(settings));
+    let work = move || {
+        let mut ends = patiently(|| ends(&client, &topic, timeout))?;
+        let mut assignment = TopicPartitionList::new();
+        for partition in ends.keys() {
+            let added = assignment.add_partition_offset(&topic, *partition, Offset::Beginning);
+            added.map_err(KafkaError::client("choosing partitions"))?;
+        }
+        if ends.is_empty() {
+            return Ok(taken);
+        }
+        client.assign(&assignment).map_err(KafkaError::client("choosing partitions"))?;
+        let mut silent = 0;
+        while !ends.is_empty() {
+            let Some(message) = client.poll(POLL) else {
+                silent += 1;
+                ends.retain(|partition, end| !reached(&client, &topic, *partition, *end));
+                if silent > SILENCE_POLLS_MAX {
+                    return Err(KafkaError::Silent(topic));
+                }
+                continue;
+            };
+            let Ok(message) = message else { continue }; // logged by the driver; silence ends it
+            silent = 0;
+            let last = ends.get(&message.partition()).is_some_and(|end| message.offset() + 1 >= *end);
+            take(&mut taken, message.key().unwrap_or_default(), message.payload().unwrap_or_default());
+            if last {
+                ends.remove(&message.partition());
+            }
+        }
+        Ok(taken)
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| KafkaError::ThreadGone)?
+}
+
+/// Leaders move, and of a new topic brokers learn a moment after it was made.
+fn patiently<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    for _ in 1..ATTEMPTS {
+        match ask() {
+            Err(fault) if fault.is_transient() => std::thread::sleep(POLL),
+            answer => return answer,
+        }
+    }
+    ask()
+}
+
+/// Whether the reader stands at the end: what lies before it may be no record, but a mark of the broker's.
+fn reached(client: &BaseConsumer, topic: &str, partition: i32, end: i64) -> bool {
+    let position =
+        client.position().ok().and_then(|all| Some(all.find_partition(topic, partition)?.offset()));
+    matches!(position, Some(Offset::Offset(next)) if next >= end)
+}
+
+/// Partitions with something in them, and where they end.
+fn ends(client: &BaseConsumer, topic: &str, timeout: Duration) -> Result<BTreeMap<i32, i64>, KafkaError> {
+    let mut ends = BTreeMap::new();
+    for partition in partitions(client, topic, timeout)? {
+        let marks = client.fetch_watermarks(topic, partition, timeout);
+        let (start, end) = marks.map_err(KafkaError::client("asking where a topic ends"))?;
+        if start < end {
+            ends.insert(partition, end);
+        }
+    }
+    Ok(ends)
+}
+
+fn partitions(client: &BaseConsumer, topic: &str, timeout: Duration) -> Result<Vec<i32>, KafkaError> {
+    let metadata = client.fetch_metadata(Some(topic), timeout);
+    let metadata = metadata.map_err(KafkaError::client("asking for partitions"))?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    Ok(found.map(|found| found.partitions().iter().map(|p| p.id()).collect()).unwrap_or_default())
+}
+
+/// The next offset of each partition of the events topic that the group has committed.
+pub async fn committed(settings: &Settings) -> Result<BTreeMap<i32, i64>, KafkaError> {
+    let (client, topic, timeout) = (reader(settings)?, settings.topics.events.clone(), timeout(settings));
+    let work = move || {
+        let mut wanted = TopicPartitionList::new();
+        for partition in partitions(&client, &topic, timeout)? {
+            wanted.add_partition(&topic, partition);
+        }
+        let found = patiently(|| {
+            let found = client.committed_offsets(wanted.clone(), timeout);
+            found.map_err(KafkaError::client("asking for committed offsets"))
+        })?;
+        let offset = |(place, offset): ((String, i32), Offset)| match offset {
+            Offset::Offset(next) => Some((place.1, next)),
+            _ => None,
+        };
+        Ok(found.to_topic_map().into_iter().filter_map(offset).collect())
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| KafkaError::ThreadGone)?
+}
+
+fn reader(settings: &Settings) -> Result<BaseConsumer, KafkaError> {
+    let mut config = settings.client();
+    config.set("group.id", &settings.group).set("enable.auto.commit", "false");
+    config.set("enable.partition.eof", "false").set("auto.offset.reset", "earliest");
+    config.create().map_err(KafkaError::client("making a reader"))
+}
+
+fn timeout(settings: &Settings) -> Duration {
+    Duration::from_millis(settings.topics.request_timeout_ms)
+}
