@@ -223,6 +223,7 @@ impl Rebuilder {
         }
         let (beyond, marked) = self.mark(workspace, since, &fences, progress).await?;
         fences.retain(|_, fence| *fence >= 0);
+        crate::crash::point("in_rebuild");
         // 7. The state, its head last.
         let answers = answers(entries);
         let restored = Restored {

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::retry::patiently;
 use super::{Pipeline, Stopped, decode};
+use crate::crash;
 use crate::domain::decision::{Decision, Outcome};
 use crate::domain::event::Arrival;
 use crate::domain::ledger::Effects;
@@ -34,11 +35,13 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     ) -> Result<(), Stopped> {
         let (mut rejected, mut counted) = (decode::Seen::default(), decode::Seen::default());
         while let Some(Batch { ticket, records }) = batches.recv().await {
+            crash::point("after_poll");
             // 1. Decode. A broken record becomes a dead letter and never stops the others.
             let decode::Decoded { arrivals, dead_letters } =
                 decode::sort(records, &self.rules, &self.topics.events, &mut rejected);
             // 2. Decide. Redis away: retried here, the consumer pauses behind us, nothing is committed.
             let (effects, attempts) = self.decide_batch(&arrivals).await?;
+            crash::point("after_lua");
             count(&effects.decisions, attempts, &mut counted);
             count_expired(effects.holds_expired);
             // 3. Hand on. The ticket goes along, and is finished last.

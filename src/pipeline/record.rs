@@ -9,6 +9,7 @@ use super::absolutes::Absolutes;
 use super::decide::{Decided, now};
 use super::retry::patiently;
 use super::{Pipeline, Stopped};
+use crate::crash;
 use crate::domain::decision::{Decision, Outcome};
 use crate::domain::period::Instant;
 use crate::domain::ports::{Ledger, Warehouse};
@@ -69,6 +70,7 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         // 2. Write them. ClickHouse away: retried here with the same rows, deciding pauses behind us.
         patiently("record", self.settings.retry_pause_ms_max, &self.abort, || self.warehouse.record(&rows))
             .await?;
+        crash::point("after_record");
         // 3. Finish. From here on the offsets may be committed.
         for ticket in tickets {
             self.offsets.finish(ticket);
