@@ -166,7 +166,7 @@ fn any(dice: &mut Dice) -> usize {
 }
 
 /// So long after `Duration` a worker is expected to have died where it was told to.
-const CRASH_PATIENCE: Duration = Duration::from_secs(9);
+const CRASH_PATIENCE: Duration = Duration::from_secs(14);
 
 /// All workers stop, the group begins anew, and one worker reads everything once more.
 pub async fn replay_from_the_beginning(world: &World) {

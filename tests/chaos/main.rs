@@ -7,7 +7,6 @@
 //! only faults with such names, `TOLLGATE_CHAOS_LOUD=1` tells each as it happens, `TOLLGATE_CHAOS_KEEP=1` keeps the
 //! folder with all logs.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what a test's helpers cannot do ends the test")]
-#![expect(missing_docs, reason = "a test binary has no users")]
 
 mod dice;
 mod facts;
@@ -55,11 +54,11 @@ async fn nothing_is_lost_doubled_or_overspent_whatever_breaks() {
     let haunted = Duration::from_secs(minutes * 60).saturating_sub(OVERHEAD).max(Duration::from_secs(20));
     let (stop_tending, stop_asking) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let tending = in_background(&world, &stop_tending, |world, stop| async move { world.tend(&stop).await });
-    let plans = workload::plan_all(&world.client).await;
+    let plans = workload::plan_all(&world.client, minutes).await;
     let probing = in_background(&world, &stop_asking, |world, stop| async move { world.probe(&stop).await });
 
     // 1. Work, and what breaks.
-    let (published, asked) = work(&world, seed, haunted, plans, &stop_asking).await;
+    let (published, asked) = work(&world, (seed, minutes), haunted, plans, &stop_asking).await;
     probing.await.unwrap();
     // 2. Rest, and judgement.
     let mut faults = rest(&world).await.err().into_iter().collect::<Vec<_>>();
@@ -88,7 +87,7 @@ fn in_background<F: Future<Output = ()> + Send + 'static>(
 
 async fn work(
     world: &Arc<World>,
-    seed: u64,
+    (seed, minutes): (u64, u64),
     haunted: Duration,
     mut asked: Vec<Asked>,
     stop: &Arc<AtomicBool>,
@@ -98,7 +97,7 @@ async fn work(
     let hands: Vec<_> = (0..HANDS)
         .map(|hand| {
             let (client, until) = (world.client.clone(), Arc::clone(stop));
-            tokio::spawn(async move { workload::administer(&client, seed, (hand, HANDS), &until).await })
+            tokio::spawn(async move { workload::administer(&client, (seed, minutes), (hand, HANDS), &until).await })
         })
         .collect();
     let stop_faults = Arc::new(AtomicBool::new(false));

@@ -13,12 +13,16 @@ pub use requests::{Asked, administer, plan_all};
 pub const WORKSPACES: usize = 16;
 /// Users of each.
 pub const USERS: usize = 6;
-/// What each workspace begins with, in credits; every third has little.
-pub fn pool_of(workspace: usize) -> u64 {
-    if workspace.is_multiple_of(3) { 500 } else { 4000 }
+
+/// What each workspace begins with, in credits: every third has little, so that much is denied however long a run is.
+fn pool_of(workspace: usize, minutes: u64) -> u64 {
+    minutes * if workspace.is_multiple_of(3) { 120 } else { 1500 }
 }
+
 /// The limit of every user that has none of its own, in credits.
-pub const LIMIT: u64 = 260;
+fn limit_of(minutes: u64) -> u64 {
+    minutes * 60
+}
 
 /// The name of a workspace.
 pub fn workspace(number: usize) -> String {

@@ -22,7 +22,9 @@ pub async fn crash(world: &World, dice: &mut Dice, point: &str) {
     let armed = format!("{point}:{}", dice.from_to(1, most));
     {
         let mut worker = world.workers[number].lock().await;
-        worker.kill();
+        // Asked to go, so that its partitions need not wait for the end of its session.
+        tokio::task::block_in_place(|| worker.stop());
+        worker.wanted = true;
         worker.start(Some(&armed));
     }
     let hits = || world.diary.counts("died at").get(point).copied().unwrap_or_default();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Verdict;
 use crate::facts::{Account, Book, Cell, Facts, Sums};
-use crate::workload::{Asked, LIMIT};
+use crate::workload::Asked;
 
 type Name = (String, String);
 
@@ -134,8 +134,8 @@ fn limits(
     }
     for (user, [there, holding]) in &book.users {
         let set = asked.iter().filter(|asked| asked.workspace == name.0).filter_map(|asked| asked.limit.as_ref());
-        let set = set.filter(|(of, _)| of == user).map(|(_, limit)| *limit).max();
-        let limit = set.unwrap_or(LIMIT).max(LIMIT) as i64 * 1_000_000 + granted.get(user.as_str()).copied().unwrap_or(0);
+        let set = set.filter(|(of, _)| of == user || of == "*").map(|(_, limit)| *limit).max();
+        let limit = set.unwrap_or(0) as i64 * 1_000_000 + granted.get(user.as_str()).copied().unwrap_or(0);
         let over = spent.get(&(name.clone(), user.clone())).map_or(0, |sums| sums[1]);
         let beyond = there - over + holding - limit;
         if beyond <= 0 {

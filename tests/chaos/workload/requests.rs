@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::client::{Answer, Client};
-use super::{LIMIT, USERS, WORKSPACES, pool_of, user, workspace};
+use super::{USERS, WORKSPACES, limit_of, pool_of, user, workspace};
 use crate::dice::Dice;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ pub struct Asked {
     pub attempts: u64,
     /// The answer that was no 429 and no 5xx; none when there was none.
     pub answer: Option<Answer>,
-    /// A user's limit that it asked for, in credits.
+    /// The limit that it asked for, in credits, and of whom; `*` is whoever has none.
     pub limit: Option<(String, u64)>,
 }
 
@@ -42,22 +42,29 @@ struct Hand<'a> {
     holds: Vec<(usize, String, u64)>,
     count: u64,
     name: usize,
+    minutes: u64,
 }
 
 /// Sets the plans, while everything is well.
-pub async fn plan_all(client: &Client) -> Vec<Asked> {
-    let mut hand = Hand::new(client, 0, 0);
+pub async fn plan_all(client: &Client, minutes: u64) -> Vec<Asked> {
+    let mut hand = Hand::new(client, 0, 0, minutes);
     for number in 0..WORKSPACES {
-        let body = json!({ "monthly_credits": pool_of(number), "default_user_limit": LIMIT });
-        hand.write(number, "plan", ("PUT", "plan"), body, None).await;
+        let limit = limit_of(minutes);
+        let body = json!({ "monthly_credits": pool_of(number, minutes), "default_user_limit": limit });
+        hand.write(number, "plan", ("PUT", "plan"), body, Some(("*".to_owned(), limit))).await;
     }
     assert!(hand.asked.iter().all(|asked| matches!(asked.answer, Some((200, _)))), "{:?}", hand.asked);
     hand.asked
 }
 
 /// Works on the workspaces of one of `hands` until told to stop; what is under way then is still finished.
-pub async fn administer(client: &Client, seed: u64, (name, hands): (usize, usize), stop: &AtomicBool) -> Vec<Asked> {
-    let mut hand = Hand::new(client, seed, name + 1);
+pub async fn administer(
+    client: &Client,
+    (seed, minutes): (u64, u64),
+    (name, hands): (usize, usize),
+    stop: &AtomicBool,
+) -> Vec<Asked> {
+    let mut hand = Hand::new(client, seed, name + 1, minutes);
     let own: Vec<usize> = (0..WORKSPACES).filter(|number| number % hands == name).collect();
     while !stop.load(Ordering::Relaxed) {
         let number = *hand.dice.pick(&own);
@@ -68,9 +75,9 @@ pub async fn administer(client: &Client, seed: u64, (name, hands): (usize, usize
 }
 
 impl<'a> Hand<'a> {
-    fn new(client: &'a Client, seed: u64, name: usize) -> Self {
+    fn new(client: &'a Client, seed: u64, name: usize, minutes: u64) -> Self {
         let dice = Dice::new(seed, 100 + name as u64);
-        Self { client, dice, asked: Vec::new(), limits: BTreeMap::new(), holds: Vec::new(), count: 0, name }
+        Self { client, dice, asked: Vec::new(), limits: BTreeMap::new(), holds: Vec::new(), count: 0, name, minutes }
     }
 
     async fn step(&mut self, number: usize) {
@@ -87,7 +94,7 @@ impl<'a> Hand<'a> {
                 self.write(number, "transfer", ("POST", "transfers"), body, None).await;
             }
             35..=44 => {
-                let limit = self.limits.entry((number, person)).or_insert(LIMIT);
+                let limit = self.limits.entry((number, person)).or_insert(limit_of(self.minutes));
                 *limit += credits;
                 let (limit, path) = (*limit, format!("users/{name}"));
                 let body = json!({ "limit": limit });
