@@ -97,7 +97,14 @@ impl Fault {
         }
     }
 
+    /// Whether it makes workers come or go.
+    fn crowds(self) -> bool {
+        use Fault::{CrashAt, KillWorker, OffsetsReset, StopWorker, Storm, Zombie};
+        matches!(self, KillWorker | CrashAt(_) | StopWorker | Zombie | Storm | OffsetsReset)
+    }
+
     async fn inject(self, world: &World, dice: &mut Dice) {
+        let _alone = if self.crowds() { Some(world.crowd.lock().await) } else { None };
         match self {
             Self::KillWorker => workers::kill(world, dice).await,
             Self::CrashAt(point) => workers::crash(world, dice, point).await,

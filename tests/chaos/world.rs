@@ -67,6 +67,8 @@ pub struct World {
     pub workers: Vec<Mutex<Worker>>,
     /// Of each worker; the last are the run's own, and are never disturbed.
     pub proxies: Vec<Proxies>,
+    /// Held by whoever makes workers come and go: a group that is never left alone never works.
+    pub crowd: Mutex<()>,
     /// A broker.
     pub kafka: Mutex<Server>,
     /// Two servers.
@@ -104,6 +106,7 @@ impl World {
             diary,
             workers,
             proxies,
+            crowd: Mutex::new(()),
             kafka: Mutex::new(kafka),
             redis: Mutex::new(redis),
             tables: Mutex::new(tables),

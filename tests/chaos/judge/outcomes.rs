@@ -68,7 +68,11 @@ fn rows(facts: &Facts, told: &BTreeMap<Position, Vec<&Decision>>, verdict: &mut 
     for identity in &known {
         let found = of.get(*identity).map_or(0, Vec::len);
         if found != 1 {
-            verdict.find("every event has one row", || format!("{identity:?}: {found} rows: {:?}", of.get(*identity)));
+            verdict.find("every event has one row", || {
+                let mut tellings = facts.decisions.iter().filter(|decision| decision.identity == **identity);
+                let tellings: Vec<_> = tellings.by_ref().collect();
+                format!("{identity:?}: {found} rows: {:?}, told as {tellings:?}", of.get(*identity))
+            });
         }
     }
     for row in &facts.rows {
