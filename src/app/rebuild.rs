@@ -256,7 +256,7 @@ impl Rebuilder {
         for (partition, fence) in &mut fences {
             *fence = (*fence).max(committed.get(partition).map_or(-1, |next| next - 1));
         }
-        let (beyond, marked) = self.mark(workspace, since, &fences, progress).await?;
+        let (beyond, marked) = self.mark((workspace, epoch), since, &fences, progress).await?;
         fences.retain(|_, fence| *fence >= 0);
         crate::crash::point("in_rebuild");
         // 7. The state, its head last.
@@ -300,7 +300,7 @@ impl Rebuilder {
     /// Marks what may come again; answers which offsets above the fences are recorded, and how many were marked.
     async fn mark(
         &self,
-        workspace: &WorkspaceId,
+        (workspace, epoch): (&WorkspaceId, u64),
         since: Instant,
         fences: &BTreeMap<i32, i64>,
         progress: Progress<'_>,
@@ -321,7 +321,7 @@ impl Rebuilder {
                 }
             }
             let seen: Vec<Seen> = page.iter().map(seen).collect();
-            ledger.restore_marks(workspace, &seen, now()).await?;
+            ledger.restore_marks((workspace, epoch), &seen, now()).await?;
             // The claim lives as long as pages come.
             anyhow::ensure!(ledger.renew_rebuild(workspace).await?, LOST);
             marked += page.len() as u64;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::RedisError;
 use super::codec::{Packer, Unpacker};
-use super::inspect::{read_fences, read_head};
+use super::inspect::{Snapshot, read_fences, read_head};
 use super::ledger::RedisLedger;
 use super::request::{mark_lives, pack_lives, pack_marks};
 use crate::domain::book::Workspace;
@@ -64,6 +64,9 @@ pub struct Restored<'a> {
     /// Place, digest of the request, the script's answer, and when it was given.
     pub answers: &'a [(String, String, Vec<u8>, Instant)],
 }
+
+/// More than any state counts.
+const VERSION_MAX: u64 = (1 << 40) - 1;
 
 type Fields = Vec<(String, Vec<u8>)>;
 
@@ -123,6 +126,14 @@ impl RedisLedger {
         &self,
         workspaces: impl IntoIterator<Item = &WorkspaceId>,
     ) -> Result<BTreeMap<WorkspaceId, (u64, u64)>, RedisError> {
+        let heads = self.heads(workspaces).await?;
+        Ok(heads.into_iter().map(|(workspace, head)| (workspace, head.version)).collect())
+    }
+
+    async fn heads(
+        &self,
+        workspaces: impl IntoIterator<Item = &WorkspaceId>,
+    ) -> Result<BTreeMap<WorkspaceId, Snapshot>, RedisError> {
         let mut of_shard: BTreeMap<u16, Vec<&WorkspaceId>> = BTreeMap::new();
         for workspace in workspaces {
             of_shard.entry(self.shard_of(workspace)).or_default().push(workspace);
@@ -138,7 +149,7 @@ impl RedisLedger {
                 let heads: Vec<Option<Vec<u8>>> = self.office.query(&command).await?;
                 for (workspace, head) in chunk.iter().zip(heads) {
                     let Some(head) = head else { continue };
-                    found.insert((*workspace).clone(), read_head(&head)?.version);
+                    found.insert((*workspace).clone(), read_head(&head)?);
                 }
             }
         }
@@ -160,6 +171,28 @@ impl RedisLedger {
         Ok(behind.map(|(workspace, _)| (workspace.clone(), epoch(workspace))).collect())
     }
 
+    /// Takes note of the last entry of each workspace's ledger that Kafka has, so that no state that lacks it is
+    /// used, and answers those whose state does: with the epoch that it has, 0 for none.
+    pub async fn expect_entries(
+        &self,
+        published: &BTreeMap<WorkspaceId, (u64, u64)>,
+    ) -> Result<BTreeMap<WorkspaceId, u64>, RedisError> {
+        let found = self.heads(published.keys()).await?;
+        let mut behind = BTreeMap::new();
+        for (workspace, (epoch, sequence)) in published {
+            let state = found.get(workspace).map(|head| &head.state);
+            let has = state.map_or((0, 0), |state| (state.epoch, state.ledger_sequence));
+            if has >= (*epoch, *sequence) {
+                continue;
+            }
+            // A count of everything says little of entries: what is behind in its epoch is not used any more.
+            let version = if has.0 == *epoch { VERSION_MAX } else { *sequence };
+            self.saw(workspace, *epoch, version).await;
+            behind.insert(workspace.clone(), has.0);
+        }
+        Ok(behind)
+    }
+
     /// How far back an event may be recognised.
     pub fn remembers_since(&self, now: Instant) -> Instant {
         Instant::from_micros(now.micros() - mark_lives(self.dedupe).0 * 1_000_000)
@@ -168,7 +201,7 @@ impl RedisLedger {
     /// Marks events that were recorded, so that each is recognised when it comes again.
     pub async fn restore_marks(
         &self,
-        workspace: &WorkspaceId,
+        (workspace, epoch): (&WorkspaceId, u64),
         events: &[Seen],
         now: Instant,
     ) -> Result<(), RedisError> {
@@ -179,7 +212,7 @@ impl RedisLedger {
             for event in chunk {
                 let identity = [workspace.as_str(), &event.source, &event.id];
                 let times = (event.time.micros(), event.arrived_at.micros());
-                pack_marks(&mut out, identity, times, now.micros(), self.dedupe);
+                pack_marks(&mut out, epoch, identity, times, now.micros(), self.dedupe);
             }
             self.office.run(&self.restore, &heads, &out.into_bytes()).await?;
         }

@@ -19,6 +19,7 @@ use crate::domain::period::Instant;
 use crate::domain::ports::{Ledger, Warehouse};
 use crate::domain::record::Rows;
 use crate::pipeline::under_way::UnderWay;
+use crate::kafka::replay;
 use crate::redis::{RedisError, RedisLedger};
 
 /// Between two attempts when a server is away.
@@ -34,7 +35,17 @@ pub(super) struct Wishes {
     doubts: AtomicU64,
     settled: AtomicU64,
     comparing: tokio::sync::Mutex<()>,
+    published: tokio::sync::Mutex<Published>,
 }
+
+/// How far the ledger topic was read, and the last entry of each workspace in it, by epoch and sequence.
+#[derive(Default)]
+struct Published {
+    next: BTreeMap<i32, i64>,
+    last: Last,
+}
+
+type Last = BTreeMap<WorkspaceId, (u64, u64)>;
 
 /// Workspaces that must get past the epoch beside them.
 #[derive(Default)]
@@ -69,16 +80,34 @@ impl Lists {
 }
 
 impl Rebuilder {
-    /// Compares what the tables know with what Redis has, and asks for the rebuild of what Redis lacks. From
-    /// then on nothing older than what the tables know is used by this process.
+    /// Compares what the tables and the ledger topic know with what Redis has, and asks for the rebuild of what
+    /// Redis lacks. From then on nothing older is used by this process. The topic is asked too, because its table
+    /// may be behind: a sequence that was told to somebody must never be given to another entry.
     pub async fn compare(&self) -> anyhow::Result<()> {
         let versions = self.stores.tables.versions().await?;
-        let behind = self.stores.ledger.expect(&versions).await?;
+        let mut behind = self.stores.ledger.expect(&versions).await?;
+        behind.extend(self.stores.ledger.expect_entries(&self.published().await?).await?);
         if !behind.is_empty() {
             tracing::warn!(workspaces = behind.len(), "redis lacks what was recorded");
         }
         behind.iter().for_each(|(workspace, epoch)| self.want(workspace, *epoch));
         Ok(())
+    }
+
+    /// The last entry of each workspace in the ledger topic; only what is new is read.
+    async fn published(&self) -> anyhow::Result<Last> {
+        let mut published = self.wishes.published.lock().await;
+        let take = |last: &mut Last, _: &[u8], value: &[u8]| {
+            // One that cannot be read is found by whoever folds the ledger.
+            let Ok(entry) = serde_json::from_slice::<Entry>(value) else { return };
+            let known = last.entry(entry.workspace).or_default();
+            *known = (*known).max((entry.epoch, entry.sequence));
+        };
+        let (topic, next, last) = (&self.kafka.topics.ledger, published.next.clone(), published.last.clone());
+        let (last, ends) = replay::read_from(&self.kafka, topic, next, last, take).await?;
+        published.next.extend(ends);
+        published.last = last;
+        Ok(published.last.clone())
     }
 
     /// Redis has failed: who knows what it has when it is back.
