@@ -5,7 +5,7 @@ include deploy/local/stack.mk
 CARGO ?= cargo
 TOLLGATE := $(or $(CARGO_TARGET_DIR),target)/debug/tollgate
 
-.PHONY: help demo test lint measure
+.PHONY: help demo test lint measure chaos
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -27,6 +27,11 @@ test: stack lint ## everything that must hold, on the real servers
 	@python3 deploy/local/test_front.py
 	@"$$(deploy/local/stack promtool)" test rules deploy/prometheus/alerts_test.yml
 	@$(CARGO) test --locked
+
+# TOLLGATE_CHAOS_MINUTES and TOLLGATE_CHAOS_SEED choose; servers of its own are started and removed.
+chaos: export TOLLGATE_CHAOS_MINUTES ?= 30
+chaos: ## breaks servers and processes under load for 30 minutes, then judges what is left
+	@$(CARGO) test --locked --test chaos -- --nocapture
 
 measure: stack ## events per second drained, and CPU of each process per event
 	@$(CARGO) bench --locked --bench drain

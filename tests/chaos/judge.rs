@@ -44,8 +44,12 @@ impl Verdict {
 pub fn judge(facts: &Facts, asked: &[Asked], published: &Published) -> Verdict {
     let mut verdict = Verdict::default();
     outcomes::judge(facts, published, &mut verdict);
-    let rebuilt: BTreeSet<&str> =
-        facts.ledger.iter().filter(|entry| entry.kind == "rebuilt").map(|entry| entry.name.0.as_str()).collect();
+    let rebuilt: BTreeSet<&str> = facts
+        .ledger
+        .iter()
+        .filter(|entry| entry.kind == "rebuilt")
+        .map(|entry| entry.name.0.as_str())
+        .collect();
     sums::judge(facts, asked, &rebuilt, &mut verdict);
     ledger::judge(facts, asked, &mut verdict);
     verdict
@@ -65,7 +69,8 @@ pub fn unchanged(before: &Facts, after: &Facts, verdict: &mut Verdict) {
         let names: BTreeSet<&K> = before.keys().chain(after.keys()).collect();
         for name in names.into_iter().filter(|name| before.get(name) != after.get(name)) {
             let (before, after) = (before.get(name), after.get(name));
-            verdict.find("a replay changes nothing", || format!("{what} {name:?}: {before:?}, then {after:?}"));
+            verdict
+                .find("a replay changes nothing", || format!("{what} {name:?}: {before:?}, then {after:?}"));
         }
     }
     compare("row", (&rows(before), &rows(after)), verdict);

@@ -97,7 +97,9 @@ async fn work(
     let hands: Vec<_> = (0..HANDS)
         .map(|hand| {
             let (client, until) = (world.client.clone(), Arc::clone(stop));
-            tokio::spawn(async move { workload::administer(&client, (seed, minutes), (hand, HANDS), &until).await })
+            tokio::spawn(async move {
+                workload::administer(&client, (seed, minutes), (hand, HANDS), &until).await
+            })
         })
         .collect();
     let stop_faults = Arc::new(AtomicBool::new(false));

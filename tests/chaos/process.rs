@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 /// Sends a signal by its name; false when there is no such process any more.
 pub fn signal(pid: u32, name: &str) -> bool {
-    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).stderr(Stdio::null()).status();
+    let sent =
+        Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).stderr(Stdio::null()).status();
     sent.is_ok_and(|status| status.success())
 }
 

@@ -176,7 +176,8 @@ impl Redis {
     pub fn cut_log(&self, bytes: u64) -> u64 {
         let folder = self.data(self.primary).join("appendonlydir");
         let files = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
-        let mut logs: Vec<PathBuf> = files.filter(|path| path.to_string_lossy().ends_with(".incr.aof")).collect();
+        let mut logs: Vec<PathBuf> =
+            files.filter(|path| path.to_string_lossy().ends_with(".incr.aof")).collect();
         logs.sort();
         let Some(last) = logs.last() else { return 0 };
         let length = std::fs::metadata(last).unwrap().len();
@@ -190,7 +191,8 @@ impl Redis {
 pub async fn ask(port: u16, command: &redis::Cmd) -> redis::RedisResult<redis::Value> {
     let client = redis::Client::open(format!("redis://127.0.0.1:{port}/0"))?;
     let second = Some(Duration::from_secs(5));
-    let config = redis::AsyncConnectionConfig::new().set_connection_timeout(second).set_response_timeout(second);
+    let config =
+        redis::AsyncConnectionConfig::new().set_connection_timeout(second).set_response_timeout(second);
     let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     command.query_async(&mut connection).await
 }

@@ -1,6 +1,7 @@
 //! What Redis loses comes back from ClickHouse and the ledger topic, and nothing is decided before.
 
 mod audit;
+mod marks;
 mod random;
 mod refusing;
 mod service;

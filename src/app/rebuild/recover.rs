@@ -18,8 +18,8 @@ use crate::domain::ledger::{Effects, Entry};
 use crate::domain::period::Instant;
 use crate::domain::ports::{Ledger, Warehouse};
 use crate::domain::record::Rows;
-use crate::pipeline::under_way::UnderWay;
 use crate::kafka::replay;
+use crate::pipeline::under_way::UnderWay;
 use crate::redis::{RedisError, RedisLedger};
 
 /// Between two attempts when a server is away.

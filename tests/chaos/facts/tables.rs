@@ -5,7 +5,8 @@ use crate::workers::NAME;
 
 /// Rows as fields of text.
 pub async fn query(port: u16, sql: &str) -> Result<Vec<Vec<String>>, String> {
-    let client = clickhouse::Client::default().with_url(format!("http://127.0.0.1:{port}")).with_database(NAME);
+    let client =
+        clickhouse::Client::default().with_url(format!("http://127.0.0.1:{port}")).with_database(NAME);
     let mut answer = client.query(sql).fetch_bytes("TSV").map_err(|fault| fault.to_string())?;
     let bytes = answer.collect().await.map_err(|fault| fault.to_string())?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -36,7 +37,8 @@ pub async fn read_tables(port: u16, facts: &mut Facts) -> Result<(), String> {
         let sums = [5, 6, 7, 8, 9].map(|at| number(&fields, at));
         facts.rollups.insert((workspace, period, user, feature, day), sums);
     }
-    let sums = ["credited - transferred_out", "used", "held"].map(|sum| micro(&format!("({sum})"))).join(", ");
+    let sums =
+        ["credited - transferred_out", "used", "held"].map(|sum| micro(&format!("({sum})"))).join(", ");
     let sql = format!("SELECT workspace, toString(period), account, {sums} FROM account_balances_raw FINAL");
     for fields in query(port, &sql).await? {
         let [entered, used, held] = [3, 4, 5].map(|at| number(&fields, at));

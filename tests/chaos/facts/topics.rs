@@ -22,7 +22,8 @@ pub fn read_topics(brokers: &str, facts: &mut Facts) -> Result<(), String> {
     })?;
     read(brokers, "ai.usage.decisions", |message| facts.decisions.push(decision(&json(message))))?;
     read(brokers, "ai.usage.dead-letters", |message| {
-        let number = |name: &str| header(message, name).and_then(|text| text.parse::<i64>().ok()).unwrap_or(-1);
+        let number =
+            |name: &str| header(message, name).and_then(|text| text.parse::<i64>().ok()).unwrap_or(-1);
         facts.letters.insert((number("partition") as i32, number("offset")));
     })?;
     read(brokers, "ai.credits.ledger", |message| facts.ledger.push(entry(&json(message))))
@@ -100,7 +101,9 @@ fn read(brokers: &str, topic: &str, mut each: impl FnMut(&BorrowedMessage<'_>)) 
                 left -= 1;
                 heard = Instant::now();
             }
-            _ if heard.elapsed() > 3 * PATIENCE => return Err(format!("{topic}: {left} records do not come")),
+            _ if heard.elapsed() > 3 * PATIENCE => {
+                return Err(format!("{topic}: {left} records do not come"));
+            }
             _ => {}
         }
     }
@@ -131,7 +134,8 @@ impl Group {
     pub fn rewind(&self) -> Result<(), String> {
         let mut list = TopicPartitionList::new();
         for (partition, _) in ends(&self.0, EVENTS)? {
-            list.add_partition_offset(EVENTS, partition, Offset::Offset(0)).map_err(|fault| fault.to_string())?;
+            list.add_partition_offset(EVENTS, partition, Offset::Offset(0))
+                .map_err(|fault| fault.to_string())?;
         }
         self.0.commit(&list, CommitMode::Sync).map_err(|fault| fault.to_string())
     }

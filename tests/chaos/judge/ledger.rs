@@ -14,7 +14,9 @@ pub fn judge(facts: &Facts, asked: &[Asked], verdict: &mut Verdict) {
     for entry in &facts.ledger {
         let first = *entries.entry(&entry.name).or_insert(entry);
         if first != entry {
-            verdict.find("a ledger sequence names one entry", || format!("{}\n  and {}", first.text, entry.text));
+            verdict.find("a ledger sequence names one entry", || {
+                format!("{}\n  and {}", first.text, entry.text)
+            });
         }
     }
     gapless(&entries, verdict);
@@ -59,9 +61,13 @@ fn answers(
             verdict.find("a key has one entry", || format!("{workspace} {key}: {entries:?}"));
         }
     }
-    let settles: BTreeSet<(&str, &str)> = facts.records.values().flatten()
+    let settles: BTreeSet<(&str, &str)> = facts
+        .records
+        .values()
+        .flatten()
         .filter(|(_, source, _)| source == "tollgate:holds")
-        .map(|(workspace, _, id)| (workspace.as_str(), id.as_str())).collect();
+        .map(|(workspace, _, id)| (workspace.as_str(), id.as_str()))
+        .collect();
     for asked in asked {
         let Some((status, body)) = &asked.answer else {
             verdict.find("every request is answered in the end", || format!("{asked:?}"));
@@ -71,7 +77,9 @@ fn answers(
         let key = asked.key.as_deref().unwrap_or_default();
         let found = of_key.get(&(asked.workspace.as_str(), key)).map_or(0, Vec::len);
         if ENTRIES.contains(&asked.what) && done != (found == 1) {
-            verdict.find("a change is in the ledger when it is answered as done", || format!("{asked:?}: {found}"));
+            verdict.find("a change is in the ledger when it is answered as done", || {
+                format!("{asked:?}: {found}")
+            });
         }
         if ENTRIES.contains(&asked.what) && done {
             let named = (body["ledger"]["epoch"].as_u64(), body["ledger"]["sequence"].as_u64());

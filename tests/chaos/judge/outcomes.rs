@@ -31,7 +31,9 @@ fn each_record(facts: &Facts, told: &BTreeMap<Position, Vec<&Decision>>, verdict
         };
         if !right {
             verdict.find(CHECK, || {
-                format!("{position:?} {identity:?}: decisions {decided:?}, dead letter {letter}, its row {row}")
+                format!(
+                    "{position:?} {identity:?}: decisions {decided:?}, dead letter {letter}, its row {row}"
+                )
             });
         }
         for decision in decided.into_iter().flatten() {
@@ -40,7 +42,8 @@ fn each_record(facts: &Facts, told: &BTreeMap<Position, Vec<&Decision>>, verdict
             }
         }
     }
-    let strangers = told.keys().chain(&facts.letters).filter(|position| !facts.records.contains_key(*position));
+    let strangers =
+        told.keys().chain(&facts.letters).filter(|position| !facts.records.contains_key(*position));
     strangers.for_each(|position| verdict.find(CHECK, || format!("{position:?} is no record")));
 }
 

@@ -27,11 +27,21 @@ pub fn judge(facts: &Facts, asked: &[Asked], rebuilt: &BTreeSet<&str>, verdict: 
     for (name, book) in &facts.books {
         for (user, [there, _]) in &book.users {
             let rows = spent.get(&(name.clone(), user.clone())).map_or(0, |sums| sums[0]);
-            equal("what users spent", || format!("{name:?} {user}"), [("rows", rows), ("redis", *there)], verdict);
+            equal(
+                "what users spent",
+                || format!("{name:?} {user}"),
+                [("rows", rows), ("redis", *there)],
+                verdict,
+            );
         }
         for (feature, there) in &book.features {
             let rows = features.get(&(name.clone(), feature.clone())).copied().unwrap_or_default();
-            equal("what features spent", || format!("{name:?} {feature}"), [("rows", rows), ("redis", *there)], verdict);
+            equal(
+                "what features spent",
+                || format!("{name:?} {feature}"),
+                [("rows", rows), ("redis", *there)],
+                verdict,
+            );
         }
         conserved(name, book, facts, verdict);
         limits(name, book, &spent, (facts, asked), rebuilt, verdict);
@@ -41,12 +51,7 @@ pub fn judge(facts: &Facts, asked: &[Asked], rebuilt: &BTreeSet<&str>, verdict: 
     verdict.forgive("corrections in the ledger", corrections.len() as u64);
 }
 
-fn equal(
-    check: &'static str,
-    what: impl Fn() -> String,
-    sides: [(&str, i64); 2],
-    verdict: &mut Verdict,
-) {
+fn equal(check: &'static str, what: impl Fn() -> String, sides: [(&str, i64); 2], verdict: &mut Verdict) {
     if sides[0].1 != sides[1].1 {
         verdict.find(check, || format!("{}: {sides:?}", what()));
     }
@@ -63,9 +68,13 @@ fn rollups(facts: &Facts, verdict: &mut Verdict) {
     }
     let cells: BTreeSet<&Cell> = sums.keys().chain(facts.rollups.keys()).collect();
     for cell in cells {
-        let both = (sums.get(cell).copied().unwrap_or_default(), facts.rollups.get(cell).copied().unwrap_or_default());
+        let both = (
+            sums.get(cell).copied().unwrap_or_default(),
+            facts.rollups.get(cell).copied().unwrap_or_default(),
+        );
         if both.0 != both.1 {
-            verdict.find("rows sum to rollups", || format!("{cell:?}: rows {:?}, rollups {:?}", both.0, both.1));
+            verdict
+                .find("rows sum to rollups", || format!("{cell:?}: rows {:?}, rollups {:?}", both.0, both.1));
         }
     }
 }
@@ -88,26 +97,45 @@ fn accounts(facts: &Facts, used: &BTreeMap<(Name, String), i64>, verdict: &mut V
         (((workspace.clone(), period.clone()), account.clone()), *sums)
     });
     let tables: BTreeMap<(Name, String), Account> = tables.collect();
-    let names: BTreeSet<_> = redis.keys().chain(tables.keys()).chain(used.keys()).chain(entered.keys()).collect();
+    let names: BTreeSet<_> =
+        redis.keys().chain(tables.keys()).chain(used.keys()).chain(entered.keys()).collect();
     for name in names {
-        let (redis, tables) = (redis.get(name).copied().unwrap_or_default(), tables.get(name).copied().unwrap_or_default());
-        let (used, entered) = (used.get(name).copied().unwrap_or_default(), entered.get(name).copied().unwrap_or_default());
+        let (redis, tables) =
+            (redis.get(name).copied().unwrap_or_default(), tables.get(name).copied().unwrap_or_default());
+        let (used, entered) =
+            (used.get(name).copied().unwrap_or_default(), entered.get(name).copied().unwrap_or_default());
         let what = || format!("{name:?}");
         equal("rows sum to what redis has used", what, [("rows", used), ("redis", redis.used)], verdict);
         equal("rows sum to balances", what, [("rows", used), ("balances", tables.used)], verdict);
         equal("the ledger folds to redis", what, [("ledger", entered), ("redis", redis.entered)], verdict);
-        equal("the ledger folds to balances", what, [("ledger", entered), ("balances", tables.entered)], verdict);
-        equal("held is the same in balances", what, [("redis", redis.held), ("balances", tables.held)], verdict);
+        equal(
+            "the ledger folds to balances",
+            what,
+            [("ledger", entered), ("balances", tables.entered)],
+            verdict,
+        );
+        equal(
+            "held is the same in balances",
+            what,
+            [("redis", redis.held), ("balances", tables.held)],
+            verdict,
+        );
     }
 }
 
 fn conserved(name: &Name, book: &Book, facts: &Facts, verdict: &mut Verdict) {
     let sum = |of: fn(&Account) -> i64| book.accounts.values().map(of).sum::<i64>();
-    let over: i64 = facts.rows.iter().filter(|row| (&row.cell.0, &row.cell.1) == (&name.0, &name.1))
-        .map(|row| row.decision.drawn[3]).sum();
+    let over: i64 = facts
+        .rows
+        .iter()
+        .filter(|row| (&row.cell.0, &row.cell.1) == (&name.0, &name.1))
+        .map(|row| row.decision.drawn[3])
+        .sum();
     let found = [sum(|a| a.entered), sum(|a| a.used), sum(|a| a.held), over];
     if found != book.whole {
-        verdict.find("credits are conserved", || format!("{name:?}: accounts {found:?}, whole {:?}", book.whole));
+        verdict.find("credits are conserved", || {
+            format!("{name:?}: accounts {found:?}, whole {:?}", book.whole)
+        });
     }
     for (account, sums) in &book.accounts {
         if sums.entered - sums.used - sums.held < 0 {
@@ -133,7 +161,8 @@ fn limits(
         }
     }
     for (user, [there, holding]) in &book.users {
-        let set = asked.iter().filter(|asked| asked.workspace == name.0).filter_map(|asked| asked.limit.as_ref());
+        let set =
+            asked.iter().filter(|asked| asked.workspace == name.0).filter_map(|asked| asked.limit.as_ref());
         let set = set.filter(|(of, _)| of == user || of == "*").map(|(_, limit)| *limit).max();
         let limit = set.unwrap_or(0) as i64 * 1_000_000 + granted.get(user.as_str()).copied().unwrap_or(0);
         let over = spent.get(&(name.clone(), user.clone())).map_or(0, |sums| sums[1]);

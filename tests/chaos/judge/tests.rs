@@ -153,7 +153,9 @@ fn sums_that_differ_are_found() {
     finds("rows sum to balances", |facts, _, _| facts.balances.values_mut().next().unwrap().used += 1);
     finds("what users spent", |facts, _, _| book(facts).users.get_mut("ann").unwrap()[0] += 1);
     finds("what features spent", |facts, _, _| *book(facts).features.get_mut("chat").unwrap() += 1);
-    finds("held is the same in balances", |facts, _, _| facts.balances.values_mut().next().unwrap().held += 1);
+    finds("held is the same in balances", |facts, _, _| {
+        facts.balances.values_mut().next().unwrap().held += 1
+    });
 }
 
 #[test]
@@ -161,7 +163,9 @@ fn credits_out_of_nothing_are_found() {
     finds("credits are conserved", |facts, _, _| book(facts).whole[0] += 1);
     finds("credits are conserved", |facts, _, _| book(facts).whole[2] += 1);
     finds("the ledger folds to redis", |facts, _, _| facts.ledger[2].postings[0].2 += 1);
-    finds("the ledger folds to balances", |facts, _, _| facts.balances.values_mut().next().unwrap().entered += 1);
+    finds("the ledger folds to balances", |facts, _, _| {
+        facts.balances.values_mut().next().unwrap().entered += 1
+    });
     finds("no account is below zero", |facts, _, _| {
         book(facts).accounts.get_mut("pool").unwrap().entered = 8 * CREDIT;
     });

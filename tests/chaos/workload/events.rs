@@ -91,8 +91,10 @@ fn malformed(dice: &mut Dice, number: u64) -> (String, String) {
     let payload = match dice.below(4) {
         0 => "{\"id\": \"cut".to_owned(),
         1 => json!({ "id": id, "workspace": name, "feature": "ai_chat", "credits": 1 }).to_string(),
-        2 => json!({ "id": id, "workspace": name, "user": "u1", "feature": "ai_chat", "credits": -1 }).to_string(),
-        _ => json!({ "id": id, "workspace": "x", "user": "u1", "feature": "ai_chat", "credits": 1 }).to_string(),
+        2 => json!({ "id": id, "workspace": name, "user": "u1", "feature": "ai_chat", "credits": -1 })
+            .to_string(),
+        _ => json!({ "id": id, "workspace": "x", "user": "u1", "feature": "ai_chat", "credits": 1 })
+            .to_string(),
     };
     (name, payload)
 }

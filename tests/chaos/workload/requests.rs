@@ -77,14 +77,25 @@ pub async fn administer(
 impl<'a> Hand<'a> {
     fn new(client: &'a Client, seed: u64, name: usize, minutes: u64) -> Self {
         let dice = Dice::new(seed, 100 + name as u64);
-        Self { client, dice, asked: Vec::new(), limits: BTreeMap::new(), holds: Vec::new(), count: 0, name, minutes }
+        Self {
+            client,
+            dice,
+            asked: Vec::new(),
+            limits: BTreeMap::new(),
+            holds: Vec::new(),
+            count: 0,
+            name,
+            minutes,
+        }
     }
 
     async fn step(&mut self, number: usize) {
         let person = self.dice.below(USERS as u64) as usize;
         let (name, credits) = (user(person), self.dice.from_to(1, 30));
         match self.dice.below(100) {
-            0..=14 => drop(self.write(number, "top-up", ("POST", "top-ups"), json!({ "credits": credits }), None).await),
+            0..=14 => drop(
+                self.write(number, "top-up", ("POST", "top-ups"), json!({ "credits": credits }), None).await,
+            ),
             15..=24 => {
                 let body = json!({ "user": name, "credits": self.dice.from_to(1, 6) });
                 self.write(number, "grant", ("POST", "grants"), body, None).await;
@@ -112,8 +123,7 @@ impl<'a> Hand<'a> {
     async fn hold(&mut self, number: usize, name: &str) {
         let (id, credits) = (format!("h-{}-{}", self.name, self.count), self.dice.from_to(1, 20));
         let seconds = *self.dice.pick(&[5, 60, 600]);
-        let body =
-            json!({ "user": name, "feature": "ai_agent", "credits": credits, "id": id, "ttl_seconds": seconds });
+        let body = json!({ "user": name, "feature": "ai_agent", "credits": credits, "id": id, "ttl_seconds": seconds });
         let answer = self.write(number, "hold", ("POST", "holds"), body, None).await;
         if answer.is_some_and(|(status, _)| status == 201) {
             self.holds.push((number, id, credits));
@@ -168,7 +178,14 @@ impl<'a> Hand<'a> {
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
-        self.asked.push(Asked { workspace: workspace(number), what, key, attempts, answer: answer.clone(), limit });
+        self.asked.push(Asked {
+            workspace: workspace(number),
+            what,
+            key,
+            attempts,
+            answer: answer.clone(),
+            limit,
+        });
         answer
     }
 }
