@@ -86,8 +86,11 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     }
 }
 
+/// What a flush holds until it is written.
+type Held = Vec<(Option<Ticket>, Guard)>;
+
 /// The rows of a flush: of each absolute the newest version only.
-fn rows(flush: Flush) -> (Rows, Vec<(Option<Ticket>, Guard)>, Vec<Instant>) {
+fn rows(flush: Flush) -> (Rows, Held, Vec<Instant>) {
     let mut rows = Rows::default();
     let mut absolutes = Absolutes::default();
     let (mut tickets, mut arrived) = (Vec::new(), Vec::new());
