@@ -26,7 +26,7 @@ impl Dice {
     }
 
     /// From `from` to `to`, both included.
-    pub fn from_to(&mut self, from: u64, to: u64) -> u64 {
+    pub fn between(&mut self, from: u64, to: u64) -> u64 {
         from + self.below(to - from + 1)
     }
 
@@ -42,6 +42,6 @@ impl Dice {
 
     /// Milliseconds.
     pub fn millis(&mut self, from: u64, to: u64) -> Duration {
-        Duration::from_millis(self.from_to(from, to))
+        Duration::from_millis(self.between(from, to))
     }
 }

@@ -118,11 +118,13 @@ impl Rebuilder {
     /// Returns when Redis has been compared with the tables since it last failed.
     pub async fn sure(&self) -> anyhow::Result<()> {
         let Wishes { doubts, settled, comparing, .. } = &self.wishes;
-        if settled.load(Ordering::Acquire) == doubts.load(Ordering::Acquire) {
+        // Those too that a relay or a sweep met: the connection that was made after may lead to another server.
+        let doubts = || doubts.load(Ordering::Acquire) + self.stores.ledger.faults();
+        if settled.load(Ordering::Acquire) == doubts() {
             return Ok(());
         }
         let _one = comparing.lock().await;
-        let now = doubts.load(Ordering::Acquire);
+        let now = doubts();
         if settled.load(Ordering::Acquire) != now {
             self.compare().await?;
             settled.store(now, Ordering::Release);

@@ -123,7 +123,9 @@ impl Group {
     pub fn lag(&self) -> Result<i64, String> {
         let ends = ends(&self.0, EVENTS)?;
         let mut list = TopicPartitionList::new();
-        ends.iter().for_each(|(partition, _)| drop(list.add_partition(EVENTS, *partition)));
+        for (partition, _) in &ends {
+            list.add_partition(EVENTS, *partition);
+        }
         let list = self.0.committed_offsets(list, PATIENCE).map_err(|fault| fault.to_string())?;
         let next = |offset| if let Offset::Offset(next) = offset { next } else { 0 };
         let committed: i64 = list.elements().iter().map(|element| next(element.offset())).sum();

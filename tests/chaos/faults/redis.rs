@@ -59,7 +59,7 @@ pub async fn wrong_type(world: &World, dice: &mut Dice) {
 
 /// Scripts are forgotten.
 pub async fn script_flush(world: &World, dice: &mut Dice) {
-    for _ in 0..dice.from_to(1, 20) {
+    for _ in 0..dice.between(1, 20) {
         world.redis.lock().await.command(&["SCRIPT", "FLUSH"]).await;
         wait(dice, 5, 150).await;
     }
@@ -69,7 +69,7 @@ pub async fn script_flush(world: &World, dice: &mut Dice) {
 pub async fn cut_log(world: &World, dice: &mut Dice) {
     let mut redis = world.redis.lock().await;
     redis.server().kill();
-    let cut = redis.cut_log(dice.from_to(100, 60_000));
+    let cut = redis.cut_log(dice.between(100, 60_000));
     world.diary.note(&format!("cut {cut} bytes off the log"));
     redis.start().await;
 }

@@ -9,7 +9,7 @@ use crate::world::World;
 
 /// Kill -9 at a random moment; the supervisor starts it again.
 pub async fn kill(world: &World, dice: &mut Dice) {
-    for _ in 0..dice.from_to(1, 3) {
+    for _ in 0..dice.between(1, 3) {
         world.workers[any(dice)].lock().await.kill();
         wait(dice, 200, 2500).await;
     }
@@ -19,7 +19,7 @@ pub async fn kill(world: &World, dice: &mut Dice) {
 pub async fn crash(world: &World, dice: &mut Dice, point: &str) {
     let number = any(dice);
     let most = POINTS.iter().find(|(name, _)| *name == point).map_or(1, |(_, most)| *most);
-    let armed = format!("{point}:{}", dice.from_to(1, most));
+    let armed = format!("{point}:{}", dice.between(1, most));
     {
         let mut worker = world.workers[number].lock().await;
         // Asked to go, so that its partitions need not wait for the end of its session.
@@ -64,7 +64,7 @@ pub async fn zombie(world: &World, dice: &mut Dice) {
 
 /// Workers come and go.
 pub async fn storm(world: &World, dice: &mut Dice) {
-    for _ in 0..dice.from_to(4, 7) {
+    for _ in 0..dice.between(4, 7) {
         let mut worker = world.workers[any(dice)].lock().await;
         match worker.runs() {
             true if dice.percent(50) => worker.signal("TERM"),

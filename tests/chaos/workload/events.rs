@@ -75,7 +75,7 @@ pub async fn produce(brokers: String, seed: u64, stop: &AtomicBool) -> Published
 
 fn event(dice: &mut Dice, number: u64) -> (String, String) {
     let name = workspace(dice.below(WORKSPACES as u64) as usize);
-    let credits = dice.from_to(1, 20) as f64 / 4.0;
+    let credits = dice.between(1, 20) as f64 / 4.0;
     let (user, feature) = (user(dice.below(USERS as u64) as usize), *dice.pick(&FEATURES));
     let time = jiff::Timestamp::now().to_string();
     let event = json!({

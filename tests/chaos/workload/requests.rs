@@ -91,13 +91,13 @@ impl<'a> Hand<'a> {
 
     async fn step(&mut self, number: usize) {
         let person = self.dice.below(USERS as u64) as usize;
-        let (name, credits) = (user(person), self.dice.from_to(1, 30));
+        let (name, credits) = (user(person), self.dice.between(1, 30));
         match self.dice.below(100) {
             0..=14 => drop(
                 self.write(number, "top-up", ("POST", "top-ups"), json!({ "credits": credits }), None).await,
             ),
             15..=24 => {
-                let body = json!({ "user": name, "credits": self.dice.from_to(1, 6) });
+                let body = json!({ "user": name, "credits": self.dice.between(1, 6) });
                 self.write(number, "grant", ("POST", "grants"), body, None).await;
             }
             25..=34 => {
@@ -113,7 +113,7 @@ impl<'a> Hand<'a> {
             }
             45..=64 => {
                 let body = json!({ "user": name, "feature": "ai_chat", "credits": credits });
-                self.ask(number, "check", ("POST", "check"), None, body, None).await;
+                self.ask(number, "check", ("POST", "check"), (None, body), None).await;
             }
             65..=84 => self.hold(number, &name).await,
             _ => self.end_hold().await,
@@ -121,7 +121,7 @@ impl<'a> Hand<'a> {
     }
 
     async fn hold(&mut self, number: usize, name: &str) {
-        let (id, credits) = (format!("h-{}-{}", self.name, self.count), self.dice.from_to(1, 20));
+        let (id, credits) = (format!("h-{}-{}", self.name, self.count), self.dice.between(1, 20));
         let seconds = *self.dice.pick(&[5, 60, 600]);
         let body = json!({ "user": name, "feature": "ai_agent", "credits": credits, "id": id, "ttl_seconds": seconds });
         let answer = self.write(number, "hold", ("POST", "holds"), body, None).await;
@@ -140,7 +140,7 @@ impl<'a> Hand<'a> {
             self.write(number, "void", ("DELETE", &format!("holds/{id}")), Value::Null, None).await;
             return;
         }
-        let spent = self.dice.from_to(0, credits + 4);
+        let spent = self.dice.between(0, credits + 4);
         let path = format!("holds/{id}/settle");
         self.write(number, "settle", ("POST", &path), json!({ "credits": spent }), None).await;
     }
@@ -155,7 +155,7 @@ impl<'a> Hand<'a> {
     ) -> Option<Answer> {
         self.count += 1;
         let key = format!("k-{}-{}", self.name, self.count);
-        self.ask(number, what, route, Some(key), body, limit).await
+        self.ask(number, what, route, (Some(key), body), limit).await
     }
 
     async fn ask(
@@ -163,8 +163,7 @@ impl<'a> Hand<'a> {
         number: usize,
         what: &'static str,
         (method, path): (&str, &str),
-        key: Option<String>,
-        body: Value,
+        (key, body): (Option<String>, Value),
         limit: Option<(String, u64)>,
     ) -> Option<Answer> {
         let path = format!("/v1/workspaces/{}/{path}", workspace(number));
