@@ -31,7 +31,14 @@ pub async fn crash(world: &World, dice: &mut Dice, point: &str) {
     let (before, started) = (hits(), Instant::now());
     wait(dice, 1500, 3000).await;
     match point {
-        "in_rebuild" => super::redis::forget_one(world, dice).await,
+        // Whoever meets it first rebuilds it, which may be another worker.
+        "in_rebuild" => {
+            for _ in 0..6 {
+                if hits() == before {
+                    super::redis::forget_one(world, dice).await;
+                }
+            }
+        }
         // Somebody comes, so that partitions are taken away.
         "in_revoke" => {
             let mut other = world.workers[(number + 1) % world.workers.len()].lock().await;
