@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Stores;
 use super::rebuild::{Entries, Rebuilder};
+use crate::clickhouse::WarehouseError;
 use crate::config::Settings;
 use crate::domain::WorkspaceId;
 use crate::domain::audit::{Audit, audit};
@@ -92,10 +93,11 @@ impl Auditor {
 
     async fn look(&self, workspace: &WorkspaceId) -> Result<Audit, Untold> {
         let Stores { ledger, tables, .. } = &self.stores;
-        let everything = tables.cells(workspace).await.map_err(fault)?;
+        let alone = std::slice::from_ref(workspace);
+        let everything = of(workspace, tables.cells(alone).await)?;
         // 1. Redis, all of one moment.
         let mut periods: BTreeSet<PeriodName> = everything.keys().map(|(period, ..)| *period).collect();
-        let accounts = tables.accounts(workspace).await.map_err(fault)?;
+        let accounts = of(workspace, tables.accounts(alone).await)?;
         periods.extend(accounts.into_iter().map(|(period, _)| period));
         let periods: Vec<PeriodName> = periods.into_iter().collect();
         let snapshot = ledger.snapshot(workspace, &periods).await.map_err(fault)?;
@@ -114,7 +116,7 @@ impl Auditor {
             let (last, lacks) = (truth.state.ledger_sequence, name.1);
             return Err(Untold::Waiting(format!("the ledger ends at entry {last}, redis at {lacks}")));
         }
-        let marked = tables.reversed(workspace).await.map_err(fault)?;
+        let marked = of(workspace, tables.reversed(alone).await)?;
         let named: BTreeSet<_> = truth
             .reversed
             .iter()
@@ -123,11 +125,11 @@ impl Auditor {
         if !marked.is_subset(&named) {
             return Err(Untold::Waiting("events were reversed meanwhile".to_owned()));
         }
-        for usage in tables.used(workspace, (epoch, sequence)).await.map_err(fault)? {
+        for usage in of(workspace, tables.used(alone, (epoch, sequence)).await)? {
             truth.spend(usage);
         }
         // 4. The rollups, read last: those that are newer than this moment are left out.
-        let rollups = tables.cells(workspace).await.map_err(fault)?;
+        let rollups = of(workspace, tables.cells(alone).await)?;
         let version = ledger::version(snapshot.version.0, snapshot.version.1);
         Ok(audit(&snapshot.state, &truth, &rollups, version))
     }
@@ -197,6 +199,14 @@ impl Auditor {
         }
         Ok(widest)
     }
+}
+
+/// What was read of one workspace alone.
+fn of<T: Default>(
+    workspace: &WorkspaceId,
+    read: Result<BTreeMap<WorkspaceId, T>, WarehouseError>,
+) -> Result<T, Untold> {
+    Ok(read.map_err(fault)?.remove(workspace).unwrap_or_default())
 }
 
 fn fault(fault: impl std::error::Error + Send + Sync + 'static) -> Untold {

@@ -37,6 +37,8 @@ pub(super) const RENEW: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then re
 /// An event that was recorded, as far as it is recognised by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
+    /// The workspace's, from when it is recognised.
+    pub epoch: u64,
     /// The producer.
     pub source: String,
     /// The producer's id.
@@ -201,20 +203,24 @@ impl RedisLedger {
     /// Marks events that were recorded, so that each is recognised when it comes again.
     pub async fn restore_marks(
         &self,
-        (workspace, epoch): (&WorkspaceId, u64),
-        events: &[Seen],
+        events: &[(WorkspaceId, Seen)],
         now: Instant,
     ) -> Result<(), RedisError> {
-        let heads = self.keys.heads(self.keys.shard_of(workspace));
-        for chunk in events.chunks(MARKS_MAX) {
-            let mut out = Packer::default();
-            pack_lives(&mut out, self.dedupe, chunk.len());
-            for event in chunk {
-                let identity = [workspace.as_str(), &event.source, &event.id];
-                let times = (event.time.micros(), event.arrived_at.micros());
-                pack_marks(&mut out, epoch, identity, times, now.micros(), self.dedupe);
+        let mut of_shard: BTreeMap<u16, Vec<&(WorkspaceId, Seen)>> = BTreeMap::new();
+        for event in events {
+            of_shard.entry(self.shard_of(&event.0)).or_default().push(event);
+        }
+        for (shard, events) in of_shard {
+            for chunk in events.chunks(MARKS_MAX) {
+                let mut out = Packer::default();
+                pack_lives(&mut out, self.dedupe, chunk.len());
+                for (workspace, event) in chunk {
+                    let identity = [workspace.as_str(), &event.source, &event.id];
+                    let times = (event.time.micros(), event.arrived_at.micros());
+                    pack_marks(&mut out, event.epoch, identity, times, now.micros(), self.dedupe);
+                }
+                self.office.run(&self.restore, &self.keys.heads(shard), &out.into_bytes()).await?;
             }
-            self.office.run(&self.restore, &heads, &out.into_bytes()).await?;
         }
         Ok(())
     }
