@@ -12,7 +12,7 @@ use super::rebuild::{Entries, Rebuilder};
 use crate::clickhouse::WarehouseError;
 use crate::config::Settings;
 use crate::domain::WorkspaceId;
-use crate::domain::audit::{Audit, audit};
+use crate::domain::audit::{Audit, Difference, audit};
 use crate::domain::credits::Credits;
 use crate::domain::ledger::{self, Entry};
 use crate::domain::period::PeriodName;
@@ -23,6 +23,9 @@ use crate::metrics;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// Workspaces that are compared in one round.
+const AT_ONCE: usize = 20;
 
 /// Why a look says nothing.
 #[derive(Debug, thiserror::Error)]
@@ -155,9 +158,10 @@ impl Auditor {
         }
     }
 
-    /// Compares every workspace every so often, and shows the widest drift; also notices what Redis lost
-    /// without any fault of its own. Until the process stops.
+    /// Compares every so often, and shows the widest drift; also notices what Redis lost without any fault
+    /// of its own. Until the process stops.
     pub async fn run(&self, interval: Duration, shutdown: CancellationToken) {
+        let mut rounds = Rounds::default();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
@@ -165,15 +169,14 @@ impl Auditor {
             }
             let round = async {
                 self.rebuilder.compare().await?;
-                let drift = self.drift().await?;
-                anyhow::Ok(drift)
+                self.round(&mut rounds).await
             };
             let outcome = tokio::select! {
                 outcome = round => outcome,
                 () = shutdown.cancelled() => return,
             };
             match outcome {
-                Ok(drift) => ::metrics::gauge!(metrics::DRIFT).set(drift.micro() as f64 / 1e6),
+                Ok(()) => ::metrics::gauge!(metrics::DRIFT).set(rounds.widest().micro() as f64 / 1e6),
                 Err(fault) => {
                     let fault = format!("{fault:#}");
                     tracing::warn!(fault, "cannot compare redis with the tables now");
@@ -182,22 +185,69 @@ impl Auditor {
         }
     }
 
-    /// The widest difference of all workspaces, signed: above 0 when Redis says more.
-    async fn drift(&self) -> anyhow::Result<Credits> {
-        let mut widest = Credits::ZERO;
-        for workspace in self.stores.ledger.workspaces().await? {
+    /// Compares some of the workspaces that have changed since they were last found equal, in turn.
+    async fn round(&self, rounds: &mut Rounds) -> anyhow::Result<()> {
+        let all = self.stores.ledger.workspaces().await?;
+        let versions = self.stores.ledger.versions(&all).await?;
+        for (workspace, version) in rounds.next(&versions) {
             match self.audit(&workspace).await {
                 Ok(audit) => {
                     for difference in &audit.differences {
                         tracing::error!(%workspace, ?difference, "redis and the tables differ");
                     }
-                    let amounts = audit.differences.iter().map(|difference| difference.amount());
-                    widest = amounts.chain([widest]).max_by_key(|a| a.micro().abs()).unwrap_or(widest);
+                    let widest = audit.differences.iter().map(Difference::amount);
+                    let widest = widest.max_by_key(|amount| amount.micro().abs());
+                    rounds.compared(workspace, version, widest);
                 }
                 Err(fault) => tracing::debug!(%workspace, %fault, "not compared"),
             }
         }
-        Ok(widest)
+        Ok(())
+    }
+}
+
+type Version = (u64, u64);
+
+/// Whose turn it is: a comparison asks much of the tables, so each round makes a few.
+#[derive(Default)]
+struct Rounds {
+    /// The last one of the round before.
+    last: Option<WorkspaceId>,
+    /// As of which version each was found equal.
+    equal: BTreeMap<WorkspaceId, Version>,
+    /// The widest difference of those that are not, signed: above 0 when Redis says more.
+    different: BTreeMap<WorkspaceId, Credits>,
+}
+
+impl Rounds {
+    fn next(&self, versions: &BTreeMap<WorkspaceId, Version>) -> Vec<(WorkspaceId, Version)> {
+        let is_due = |(workspace, version): &(&WorkspaceId, &Version)| {
+            self.equal.get(*workspace) != Some(*version) && !self.different.contains_key(*workspace)
+        };
+        let after = |(workspace, _): &(&WorkspaceId, &Version)| Some(*workspace) > self.last.as_ref();
+        let later = versions.iter().filter(after).filter(is_due);
+        let earlier = versions.iter().filter(|one| !after(one)).filter(is_due);
+        // Those that differ are looked at every time: it is to be seen when they are mended.
+        let different = versions.iter().filter(|(workspace, _)| self.different.contains_key(*workspace));
+        let due = different.chain(later.chain(earlier)).take(AT_ONCE.max(self.different.len()));
+        due.map(|(workspace, version)| (workspace.clone(), *version)).collect()
+    }
+
+    fn compared(&mut self, workspace: WorkspaceId, version: Version, widest: Option<Credits>) {
+        self.last = Some(workspace.clone());
+        match widest {
+            Some(widest) => {
+                self.different.insert(workspace, widest);
+            }
+            None => {
+                self.different.remove(&workspace);
+                self.equal.insert(workspace, version);
+            }
+        }
+    }
+
+    fn widest(&self) -> Credits {
+        self.different.values().copied().max_by_key(|amount| amount.micro().abs()).unwrap_or_default()
     }
 }
 
@@ -211,4 +261,34 @@ fn of<T: Default>(
 
 fn fault(fault: impl std::error::Error + Send + Sync + 'static) -> Untold {
     Untold::Fault(fault.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: usize) -> WorkspaceId {
+        WorkspaceId::parse(&format!("w{n:02}")).unwrap()
+    }
+
+    #[test]
+    fn everybody_has_a_turn_and_what_has_not_changed_has_none() {
+        let mut rounds = Rounds::default();
+        let mut versions: BTreeMap<_, _> = (0..45).map(|n| (id(n), (1, 1))).collect();
+        let mut round = |versions: &BTreeMap<_, _>, differs: Option<usize>| {
+            let due = rounds.next(versions);
+            for (workspace, version) in &due {
+                let differs = differs.is_some_and(|n| *workspace == id(n));
+                rounds.compared(workspace.clone(), *version, differs.then(|| Credits::whole(-3)));
+            }
+            (due.len(), due.first().map(|(workspace, _)| workspace.clone()), rounds.widest())
+        };
+        assert_eq!(round(&versions, None), (20, Some(id(0)), Credits::ZERO));
+        assert_eq!(round(&versions, Some(30)), (20, Some(id(20)), Credits::whole(-3)));
+        assert_eq!(round(&versions, Some(30)), (6, Some(id(30)), Credits::whole(-3)), "looked at again");
+        assert_eq!(round(&versions, None), (1, Some(id(30)), Credits::ZERO), "mended");
+        assert_eq!(round(&versions, None), (0, None, Credits::ZERO));
+        versions.insert(id(7), (1, 2));
+        assert_eq!(round(&versions, None), (1, Some(id(7)), Credits::ZERO));
+    }
 }

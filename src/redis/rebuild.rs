@@ -123,8 +123,8 @@ impl RedisLedger {
         Ok(heads.into_iter().map(|(workspace, (epoch, _))| (workspace, epoch)).collect())
     }
 
-    /// Epoch and count of decisions and entries of each workspace that is in use.
-    async fn versions(
+    /// Epoch, and count of decisions, entries and other changes, of each workspace that is in use.
+    pub async fn versions(
         &self,
         workspaces: impl IntoIterator<Item = &WorkspaceId>,
     ) -> Result<BTreeMap<WorkspaceId, (u64, u64)>, RedisError> {
