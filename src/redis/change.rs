@@ -50,9 +50,8 @@ impl RedisLedger {
                 }
                 Answer::Refused(refusal) => return Ok(Err(refusal)),
                 Answer::Done(changed) => {
-                    if let Some(next) = placing.next {
-                        known.set_calendar(next);
-                    }
+                    // A plan's calendar is not taken over: this may be the answer to the same plan of
+                    // before, and another is in force since. The next call is told which.
                     self.learned(workspace, known).await;
                     return Ok(Ok(*changed));
                 }
