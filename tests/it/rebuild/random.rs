@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use tollgate::domain::WorkspaceId;
 use tollgate::redis::RedisError;
 
-use super::checks::{Expected, assert_same, states};
+use super::checks::{Broken, Expected, assert_same, states};
 use super::world::World;
 use crate::ledger::model::ops::{Op, operations, workspace};
 use crate::support::forget;
@@ -30,7 +30,7 @@ impl Drop for Named {
 /// to be young enough to be recognised.
 pub fn parts(seed: u64, parts: usize, count: usize) -> Vec<Vec<Op>> {
     let ops = operations(seed, parts * count);
-    let mut parts: Vec<Vec<Op>> = ops.chunks(count.max(1) + 1).map(<[Op]>::to_vec).collect();
+    let mut parts: Vec<Vec<Op>> = ops.chunks(ops.len().div_ceil(parts)).map(<[Op]>::to_vec).collect();
     for part in &mut parts[1..] {
         part.retain(|op| !matches!(op, Op::Sleep(_)));
         part.insert(part.len() / 2, Op::Sleep(1));
@@ -74,7 +74,8 @@ async fn live(seed: u64, losses: usize, count: usize, committed: usize) {
         let expected = Expected::of(&world, committed).await;
         lose(&world, turn, &older).await;
         let what = format!("seed {seed}, loss {}", turn - seed);
-        expected.check(&world).await.unwrap_or_else(|broken| panic!("{what}: {broken:?}"));
+        let outcome = expected.check(&world).await;
+        outcome.unwrap_or_else(|Broken { law, words }| panic!("{what}: {law:?} is broken: {words}"));
         let counts = expected.counts();
         shown = (shown.0 + 1, counts.0, shown.2 + counts.1, shown.3 + counts.2);
     }
