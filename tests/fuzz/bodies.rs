@@ -13,7 +13,7 @@ const BODIES: [(&str, &str, &str); 13] = [
     (
         "PUT",
         "/v1/workspaces/w/plan",
-        r#"{"monthly_credits":350000,"seats":3,"credits_per_seat":7,"timezone":"Europe/Berlin","anchor_day":1,"enforcement":"hard","default_user_limit":5000,"carry_over":"none","thresholds":[50,80,100],"reason":"x"}"#,
+        r#"{"monthly_credits":350000,"timezone":"Europe/Berlin","anchor_day":1,"enforcement":"hard","default_user_limit":5000,"carry_over":"none","thresholds":[50,80,100],"reason":"x"}"#,
     ),
     (
         "PATCH",

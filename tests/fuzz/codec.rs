@@ -21,7 +21,7 @@ fn the_unpacker_takes_any_bytes() {
         let bytes = mutate::bytes(rng, &whole, &lent, 64 * 1024);
         let mut input = Unpacker::new(&bytes);
         // Every value that is read takes at least a byte, so this ends.
-        for _ in 0..=bytes.len() {
+        for values in 0..=bytes.len() {
             let read = match rng.below(4) {
                 0 => input.array().map(drop),
                 1 => input.int().map(drop),
@@ -33,7 +33,7 @@ fn the_unpacker_takes_any_bytes() {
                     fault.to_string().contains("expected") || fault.to_string().contains("cut off"),
                     "{fault}"
                 );
-                return Fate::Refused;
+                return if values > 2 { Fate::Accepted } else { Fate::Refused };
             }
         }
         Fate::Accepted

