@@ -80,7 +80,8 @@ impl Expected {
     /// What must be there again; `committed` of what was delivered, in percent.
     pub async fn of(world: &World, committed: usize) -> Self {
         let next = (world.delivered.len() * committed / 100) as i64;
-        let recent = Instant::from_micros(real_now() - 7 * HOUR);
+        // Older ones are beyond the outage that is promised to be survived without forgetting.
+        let recent = Instant::from_micros(real_now() - 5 * HOUR);
         let young = |arrival: &&Arrival| arrival.position.offset >= next && arrival.timestamp >= recent;
         let again = world.delivered.iter().filter(young).cloned().collect();
         // A key is kept for a day.

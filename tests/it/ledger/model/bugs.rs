@@ -43,7 +43,7 @@ const PLANTED: [Bug; 33] = [
     bug("the accounts are not asked", Law::Verdict, "lib",
         ["if left < credits then", "if left < 0 then"]),
     bug("a team is drawn on beyond what it has", Law::Verdict, "lib",
-        ["math.min(credits - from_user, remaining(team))", "math.min(credits - from_user, team[1])"]),
+        ["math.min(credits - from_user, remaining(team))", "team[1] > 0 and credits - from_user or 0"]),
     bug("who is suspended may spend", Law::Verdict, "lib",
         ["if suspended then", "if false then"]),
     bug("a total may pass the largest", Law::Verdict, "lib",
@@ -74,7 +74,7 @@ const PLANTED: [Bug; 33] = [
         ["  pool[2] = pool[2] + carried\n", ""]),
     bug("a standing amount comes from nowhere", Law::Conservation, "books",
         ["      pool[2] = pool[2] + moved\n", ""]),
-    bug("a reversal gives back to the user alone", Law::Conservation, "change",
+    bug("a reversal gives back to the accounts alone", Law::State, "change",
         ["  pool[6] = pool[6] - drawn\n", ""]),
     bug("credits go back twice", Law::Answer, "change",
         ["if call('SISMEMBER', reversed_key, args[1]) == 1 then", "if false then"]),
@@ -96,8 +96,8 @@ const PLANTED: [Bug; 33] = [
         ["(head[1] == epoch_seen and version(head) < version_seen)", "false"]),
     bug("settings without a head are used", Law::Refuses, "lib",
         [" or (settings and not known)", ""]),
-    bug("lost books are opened anew", Law::Refuses, "decide",
-        ["    if before then return pack({'rebuild', {w}}) end\n", ""]),
+    bug("lost books are opened anew", Law::Refuses, "lib",
+        ["if opened[i] == period then found = true end", ""]),
 ];
 
 #[test]

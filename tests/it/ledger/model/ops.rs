@@ -231,6 +231,15 @@ fn misfortune() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// What leads to the largest total: a plan of that much, and usage that goes on beyond it.
+pub fn largest_total(n: u8) -> Vec<Op> {
+    let largest = Plan::monthly(Credits::TOTAL_MAX);
+    let plan = Change::Plan(Plan { enforcement: Enforcement::Soft, ..largest });
+    let micro = Credits::EVENT_MAX.micro();
+    let spend = |id| Spend { workspace: n, user: 0, feature: 0, id, time_shift_hours: 0, micro, hold: None };
+    vec![Op::Change(n, plan), Op::Events((70..82).map(spend).collect())]
+}
+
 /// So many operations, the same for the same seed.
 pub fn operations(seed: u64, count: usize) -> Vec<Op> {
     let mut bytes = [0; 32];
