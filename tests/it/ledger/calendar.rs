@@ -1,7 +1,7 @@
 //! Plans that meet: one that has not begun and is replaced, and the answer of before that comes again.
 
-use tollgate::domain::change::{Author, Change, IdempotencyKey, Plan};
-use tollgate::domain::ledger::{Account, Outgoing};
+use tollgate::domain::change::{Author, Change, IdempotencyKey, Plan, Refusal, UserChange};
+use tollgate::domain::ledger::Outgoing;
 use tollgate::domain::period::Instant;
 use tollgate::domain::ports::Outbox as _;
 use tollgate::domain::{Credits, UserId, WorkspaceId};
@@ -44,24 +44,30 @@ async fn a_plan_takes_the_place_of_one_that_has_stretched_the_running_period() {
     made(&ledger, &plan("UTC", 10, 100), &nobody, "2026-11-06T00:00:00Z").await;
     let top_up = Change::TopUp { credits: Credits::whole(1) };
     assert_eq!(made(&ledger, &top_up, &nobody, "2026-12-05T00:00:00Z").await, "2026-11-01");
-    // A plan that is refused ends nothing: less than what was allocated.
-    let user = UserId::parse("ann").unwrap();
-    let transfer = Change::Transfer {
-        from: Account::Pool,
-        to: Account::User(user),
-        credits: Credits::whole(60),
-        raise_limit: false,
-    };
-    made(&ledger, &transfer, &nobody, "2026-12-05T00:00:00Z").await;
+    // A plan that is refused ends nothing: in December 80 of the 100 would stand with ann.
+    let allocation = Change::User(UserChange {
+        user: UserId::parse("ann").unwrap(),
+        limit: None,
+        team: None,
+        monthly_allocation: Some(Credits::whole(80)),
+        apply_now: false,
+        suspended: None,
+    });
+    made(&ledger, &allocation, &nobody, "2026-12-05T00:00:00Z").await;
+    let refused =
+        ledger.change(&acme(), &plan("UTC", 1, 10), &nobody, at("2026-12-05T00:00:00Z")).await.unwrap();
+    assert!(matches!(refused, Err(Refusal::InsufficientCredits { .. })), "{refused:?}");
+    assert_eq!(made(&ledger, &top_up, &nobody, "2026-12-05T00:00:00Z").await, "2026-11-01");
     // The new one takes its place: November has ended, and December is open with it.
-    assert_eq!(made(&ledger, &plan("UTC", 1, 50), &nobody, "2026-12-05T00:00:00Z").await, "2026-12-01");
+    assert_eq!(made(&ledger, &plan("UTC", 1, 90), &nobody, "2026-12-05T00:00:00Z").await, "2026-12-01");
     assert_eq!(made(&ledger, &top_up, &nobody, "2026-12-05T00:00:01Z").await, "2026-12-01");
     let expected = [
         "opening 2026-11-01",
         "plan 2026-11-01",
         "plan 2026-11-01",
         "top_up 2026-11-01",
-        "transfer 2026-11-01",
+        "user 2026-11-01",
+        "top_up 2026-11-01",
         "opening 2026-12-01",
         "plan 2026-12-01",
         "top_up 2026-12-01",
