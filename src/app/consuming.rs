@@ -50,6 +50,7 @@ impl Consuming {
             topics: topic_names(&settings.kafka),
             settings: settings.pipeline.clone(),
             gauges: Arc::clone(gauges),
+            under_way: Arc::clone(rebuilder.under_way()),
             flush,
             abort: abort.clone(),
         });

@@ -7,8 +7,8 @@
 //!   tables, so less there than here is a loss, and a state that no table knows of has nothing recorded that it
 //!   could forget: its events are still to be read from Kafka.
 //! - **It stands still.** A workspace is taken out of use before anything is read, and its head is written last.
-//! - **What is under way is waited for, by looking twice.** Events that were decided before the loss may be
-//!   recorded after the sums were read. So whoever has recorded rows then asks for the epoch of their
+//! - **What is under way is waited for, and looked for twice.** Events that were decided before the loss may be
+//!   recorded after it. The sums are read when all of this process are; and whoever has recorded rows then asks for the epoch of their
 //!   workspaces ([`Rebuilder::recorded`]), and finding a newer one, or none, has the workspace rebuilt
 //!   again: either the rows were there when the sums were read, or the newer epoch is there when it asks.
 
@@ -35,6 +35,7 @@ use crate::metrics;
 use crate::pipeline::decide::now;
 use crate::pipeline::messages;
 use crate::pipeline::relay::Relay;
+use crate::pipeline::under_way::UnderWay;
 use crate::redis::{RedisLedger, Restored, Seen};
 use recover::Wishes;
 
@@ -45,6 +46,9 @@ const CLAIM_PAUSE: Duration = Duration::from_millis(200);
 
 /// Said when a rebuild has come to nothing; it is repeated.
 const LOST: &str = "redis lost the half that was written, or another process has taken over: to be repeated";
+
+/// The last offset of each partition that was decided of a workspace.
+type Fences = BTreeMap<i32, i64>;
 
 /// Entries of the ledger topic, by workspace.
 pub(super) type Entries = BTreeMap<WorkspaceId, Vec<Entry>>;
@@ -75,6 +79,9 @@ pub struct Rebuilder {
     kafka: kafka::Settings,
     relay: Arc<Relay<RedisLedger, Store, Producer>>,
     wishes: Wishes,
+    under_way: Arc<UnderWay>,
+    /// How long rows that another process decided may take until they are recorded, when all is well.
+    grace: Duration,
 }
 
 impl Rebuilder {
@@ -84,7 +91,9 @@ impl Rebuilder {
         settings: &Settings,
         relay: Arc<Relay<RedisLedger, Store, Producer>>,
     ) -> Self {
-        Self { stores: stores.clone(), kafka: settings.kafka.clone(), relay, wishes: Wishes::default() }
+        let grace = 2 * Duration::from_millis(settings.pipeline.record_interval_ms);
+        let (wishes, under_way) = (Wishes::default(), Arc::default());
+        Self { stores: stores.clone(), kafka: settings.kafka.clone(), relay, wishes, under_way, grace }
     }
 
     /// Every workspace that Redis, the tables or the ledger know.
@@ -113,17 +122,19 @@ impl Rebuilder {
         tell: &(dyn Fn(&Rebuilt) + Send + Sync),
     ) -> anyhow::Result<()> {
         // 1. Out of use. From here on nothing is decided in them, and nothing is added to their ledger.
-        let mut stopped = Vec::new();
+        let (mut stopped, mut fences) = (Vec::new(), Vec::new());
         for (workspace, past) in wanted {
             let started = Clock::now();
-            if let Some(epoch) = self.stop(workspace, *past).await? {
+            if let Some((epoch, decided)) = self.stop(workspace, *past).await? {
                 stopped.push((workspace, epoch, started));
+                fences.push(decided);
             }
         }
         if stopped.is_empty() {
             return Ok(());
         }
-        // 2. What waits for Kafka and the tables goes there: the ledger is whole.
+        // 2. What was decided is recorded, what waits for Kafka and the tables goes there: both truths are whole.
+        self.settled(&fences).await?;
         let shards: BTreeSet<u16> = stopped.iter().map(|(w, ..)| self.stores.ledger.shard_of(w)).collect();
         for shard in shards {
             self.relay.relay_now(shard).await.context("publishing the ledger")?;
@@ -142,8 +153,32 @@ impl Rebuilder {
         Ok(())
     }
 
-    /// Takes a workspace out of use; answers the epoch that it had. None when it is past the epoch already.
-    async fn stop(&self, workspace: &WorkspaceId, past: u64) -> anyhow::Result<Option<u64>> {
+    /// Waits for what was decided of workspaces that now stand still: here to the last row, elsewhere until the
+    /// offsets are committed where these are still known, else for as long as recording takes. Whoever takes
+    /// longer finds the newer epoch, and has them rebuilt again.
+    async fn settled(&self, fences: &[Option<Fences>]) -> anyhow::Result<()> {
+        self.under_way.emptied().await;
+        let deadline = Clock::now() + self.grace;
+        let all_known = fences.iter().all(Option::is_some);
+        while Clock::now() < deadline {
+            let committed = replay::committed(&self.kafka).await?;
+            let mut last = fences.iter().flatten().flatten();
+            let done = last.all(|(partition, last)| committed.get(partition).is_some_and(|next| next > last));
+            if all_known && done {
+                break;
+            }
+            tokio::time::sleep(CLAIM_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Takes a workspace out of use; answers the epoch that it had, and how far it had been decided. None when it is
+    /// past the epoch already.
+    async fn stop(
+        &self,
+        workspace: &WorkspaceId,
+        past: u64,
+    ) -> anyhow::Result<Option<(u64, Option<Fences>)>> {
         let ledger = &self.stores.ledger;
         while !ledger.claim_rebuild(workspace).await? {
             tokio::time::sleep(CLAIM_PAUSE).await;

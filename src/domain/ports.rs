@@ -2,6 +2,7 @@
 //! in tests without any of them.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -36,6 +37,11 @@ pub trait Ledger: Send + Sync + 'static {
         committed: &[(i32, i64)],
         now: Instant,
     ) -> impl Future<Output = Result<Effects, Self::Error>> + Send;
+
+    /// Workspaces whose state is being rebuilt: their events wait, those of others need not.
+    fn standing_still(&self) -> BTreeSet<WorkspaceId> {
+        BTreeSet::new()
+    }
 }
 
 /// Keeps the tables.

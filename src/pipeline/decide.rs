@@ -1,11 +1,15 @@
-//! Second stage: events are decided in the order they came.
+//! Second stage: events are decided in the order they came. Those of a workspace whose state is being
+//! rebuilt wait, and with them whatever comes for it; the others overtake them.
 
-use std::time::Instant as Clock;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant as Clock};
 
 use tokio::sync::mpsc;
 
 use super::retry::patiently;
+use super::under_way::Guard;
 use super::{Pipeline, Stopped, decode};
+use crate::domain::WorkspaceId;
 use crate::domain::decision::{Decision, Outcome};
 use crate::domain::event::Arrival;
 use crate::domain::ledger::Effects;
@@ -16,14 +20,26 @@ use crate::domain::record::DeadLetter;
 use crate::kafka::{Batch, Publish, Ticket};
 use crate::metrics;
 
-/// A decided batch on its way to Kafka and the tables.
+/// How often it is looked whether a workspace is still being rebuilt while its events wait.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// What was decided of a batch, on its way to Kafka and the tables.
 pub struct Decided {
-    /// Holds the floor of its partitions.
-    pub ticket: Ticket,
+    /// Holds the floor of its partitions; none while a part of the batch still waits.
+    pub ticket: Option<Ticket>,
+    /// Held until it is recorded.
+    pub under_way: Guard,
     /// What is to be told and written.
     pub effects: Effects,
     /// Dead letters to be told and written.
     pub dead_letters: Vec<DeadLetter>,
+}
+
+/// A batch, or what is left of it, that is to be decided.
+struct Undecided {
+    ticket: Ticket,
+    arrivals: Vec<Arrival>,
+    dead_letters: Vec<DeadLetter>,
 }
 
 impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
@@ -33,37 +49,108 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         decided: mpsc::Sender<Decided>,
     ) -> Result<(), Stopped> {
         let (mut rejected, mut counted) = (decode::Seen::default(), decode::Seen::default());
-        while let Some(Batch { ticket, records }) = batches.recv().await {
+        let mut waiting = Vec::new();
+        while let Some(batch) = self.next(&mut batches, &waiting).await {
             // 1. Decode. A broken record becomes a dead letter and never stops the others.
-            let decode::Decoded { arrivals, dead_letters } =
-                decode::sort(records, &self.rules, &self.topics.events, &mut rejected);
-            // 2. Decide. Redis away: retried here, the consumer pauses behind us, nothing is committed.
-            let (effects, attempts) = self.decide_batch(&arrivals).await?;
-            count(&effects.decisions, attempts, &mut counted);
-            count_expired(effects.holds_expired);
-            // 3. Hand on. The ticket goes along, and is finished last.
-            if decided.send(Decided { ticket, effects, dead_letters }).await.is_err() {
-                break; // a later stage has stopped and says why
+            waiting.extend(batch.map(|Batch { ticket, records }| {
+                let decode::Decoded { arrivals, dead_letters } =
+                    decode::sort(records, &self.rules, &self.topics.events, &mut rejected);
+                Undecided { ticket, arrivals, dead_letters }
+            }));
+            if self.abort.is_cancelled() {
+                return Err(Stopped::Aborted);
+            }
+            // 2. Decide, the oldest first. Redis away: retried here, the consumer pauses behind us, nothing is
+            //    committed. A workspace that is being rebuilt: only its own events wait, and stay in order.
+            let mut still = BTreeSet::new();
+            for undecided in std::mem::take(&mut waiting) {
+                let (part, rest) = self.decide(undecided, &mut still, &mut counted).await?;
+                waiting.extend(rest);
+                // 3. Hand on. The ticket goes with the last part, and is finished last.
+                if let Some(part) = part
+                    && decided.send(part).await.is_err()
+                {
+                    return Ok(()); // a later stage has stopped and says why
+                }
             }
         }
         Ok(())
     }
 
-    /// The effects, and how many attempts they took.
-    async fn decide_batch(&self, arrivals: &[Arrival]) -> Result<(Effects, usize), Stopped> {
+    /// The next batch, or nothing after a while as long as others wait; none when all is decided and no more comes.
+    async fn next(
+        &self,
+        batches: &mut mpsc::Receiver<Batch>,
+        waiting: &[Undecided],
+    ) -> Option<Option<Batch>> {
+        if waiting.is_empty() {
+            return batches.recv().await.map(Some);
+        }
+        let events: usize = waiting.iter().map(|undecided| undecided.arrivals.len()).sum();
+        let room = events < self.settings.waiting_events_max;
+        let more = async {
+            if room && let Some(batch) = batches.recv().await {
+                return batch;
+            }
+            std::future::pending().await
+        };
+        Some(tokio::time::timeout(LOOK_AGAIN, more).await.ok())
+    }
+
+    /// Decides what can be decided now, and answers that and the rest.
+    async fn decide(
+        &self,
+        undecided: Undecided,
+        still: &mut BTreeSet<WorkspaceId>,
+        counted: &mut decode::Seen,
+    ) -> Result<(Option<Decided>, Option<Undecided>), Stopped> {
+        let Undecided { ticket, mut arrivals, dead_letters } = undecided;
+        let mut held = Vec::new();
+        let (effects, attempts, under_way) = loop {
+            still.extend(self.ledger.standing_still());
+            held.extend(arrivals.extract_if(.., |arrival| still.contains(&arrival.event.workspace)));
+            let under_way = self.under_way.begin();
+            if let Some((effects, attempts)) = self.decide_now(&arrivals).await? {
+                break (effects, attempts, under_way);
+            }
+        };
+        count(&effects.decisions, attempts, counted);
+        count_expired(effects.holds_expired);
+        if held.is_empty() {
+            return Ok((Some(Decided { ticket: Some(ticket), under_way, effects, dead_letters }), None));
+        }
+        let some = !arrivals.is_empty() || !dead_letters.is_empty();
+        let part = some.then_some(Decided { ticket: None, under_way, effects, dead_letters });
+        Ok((part, Some(Undecided { ticket, arrivals: held, dead_letters: Vec::new() })))
+    }
+
+    /// The effects, and how many attempts they took; none when a workspace among them has to be rebuilt first.
+    async fn decide_now(&self, arrivals: &[Arrival]) -> Result<Option<(Effects, usize)>, Stopped> {
         let mut attempts = 0;
         if arrivals.is_empty() {
-            return Ok((Effects::default(), attempts));
+            return Ok(Some((Effects::default(), attempts)));
         }
         let committed = self.committed(arrivals);
         let started = Clock::now();
         let effects = patiently("decide events", self.settings.retry_pause_ms_max, &self.abort, || {
             attempts += 1;
-            self.ledger.decide(arrivals, &committed, now())
+            let call = self.ledger.decide(arrivals, &committed, now());
+            async {
+                match call.await {
+                    Ok(effects) => Ok(Some(effects)),
+                    Err(_) if self.has_to_wait(arrivals) => Ok(None),
+                    Err(fault) => Err(fault),
+                }
+            }
         })
         .await?;
         ::metrics::histogram!(metrics::DEBIT).record(started.elapsed().as_secs_f64());
-        Ok((effects, attempts))
+        Ok(effects.map(|effects| (effects, attempts)))
+    }
+
+    fn has_to_wait(&self, arrivals: &[Arrival]) -> bool {
+        let still = self.ledger.standing_still();
+        !still.is_empty() && arrivals.iter().any(|arrival| still.contains(&arrival.event.workspace))
     }
 
     /// What the broker has confirmed of the partitions in this batch.

@@ -22,6 +22,7 @@ pub mod record;
 pub mod relay;
 pub mod retry;
 pub mod tell;
+pub mod under_way;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::domain::event::DecodeRules;
 use crate::domain::ports::{Ledger, Warehouse};
 use crate::kafka::{Batch, Offsets, Publish};
+use under_way::UnderWay;
 
 /// The section `[pipeline]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -47,6 +49,8 @@ pub struct Settings {
     /// Decided batches that may wait for Kafka's acknowledgement, and as many for the flush, before
     /// deciding pauses.
     pub record_batches_waiting_max: NonZeroUsize,
+    /// Events of workspaces that are being rebuilt which may wait, before deciding pauses for all.
+    pub waiting_events_max: usize,
     /// Longest pause between two attempts at a store that is away, in milliseconds.
     pub retry_pause_ms_max: u64,
     /// How often what a crash left of the ledger is looked for, in milliseconds.
@@ -90,6 +94,8 @@ pub struct Pipeline<L, W, P> {
     pub settings: Settings,
     /// The pools' gauges.
     pub gauges: Arc<gauges::PoolGauges>,
+    /// What was decided and is not recorded.
+    pub under_way: Arc<UnderWay>,
     /// Raised when partitions are about to leave: record what waits, now.
     pub flush: Arc<Notify>,
     /// Cancelled when waiting for a store has no sense any more.

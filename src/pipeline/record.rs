@@ -8,6 +8,7 @@ use tokio::time::{Instant as Clock, timeout_at};
 use super::absolutes::Absolutes;
 use super::decide::{Decided, now};
 use super::retry::patiently;
+use super::under_way::Guard;
 use super::{Pipeline, Stopped};
 use crate::domain::decision::{Decision, Outcome};
 use crate::domain::period::Instant;
@@ -70,8 +71,8 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         patiently("record", self.settings.retry_pause_ms_max, &self.abort, || self.warehouse.record(&rows))
             .await?;
         // 3. Finish. From here on the offsets may be committed.
-        for ticket in tickets {
-            self.offsets.finish(ticket);
+        for (ticket, _under_way) in tickets {
+            ticket.into_iter().for_each(|ticket| self.offsets.finish(ticket));
         }
         let recorded = now();
         for at in arrived {
@@ -84,12 +85,12 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
 }
 
 /// The rows of a flush: of each absolute the newest version only.
-fn rows(flush: Flush) -> (Rows, Vec<Ticket>, Vec<Instant>) {
+fn rows(flush: Flush) -> (Rows, Vec<(Option<Ticket>, Guard)>, Vec<Instant>) {
     let mut rows = Rows::default();
     let mut absolutes = Absolutes::default();
     let (mut tickets, mut arrived) = (Vec::new(), Vec::new());
     for batch in flush.batches {
-        tickets.push(batch.ticket);
+        tickets.push((batch.ticket, batch.under_way));
         arrived.extend(batch.effects.decisions.iter().filter(|d| !d.redelivered).map(|d| d.arrived_at));
         let mut effects = batch.effects;
         let kept = |decision: &Decision| decision.verdict.outcome != Outcome::Duplicate;

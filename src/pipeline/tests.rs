@@ -6,6 +6,7 @@ mod broker;
 mod counts;
 mod outage;
 mod process;
+mod rebuild;
 mod simulation;
 mod stop;
 mod tables;

@@ -127,13 +127,19 @@ pub(super) fn read_head(head: &[u8]) -> Result<Snapshot, Malformed> {
     input.array()?;
     let mut state = Workspace::default();
     [state.epoch, state.sequence, state.ledger_sequence] = input.ints()?.map(|number: i64| number as u64);
+    let fences = read_fences(&mut input)?;
+    let version = (state.epoch, state.sequence + state.ledger_sequence + input.int()? as u64);
+    Ok(Snapshot { state, version, fences })
+}
+
+/// The last offset of each partition that was decided.
+pub(super) fn read_fences(input: &mut Unpacker<'_>) -> Result<BTreeMap<i32, i64>, Malformed> {
     let mut fences = BTreeMap::new();
     for _ in 0..input.array()? / 2 {
         let [partition, offset] = input.ints()?;
         fences.insert(partition as i32, offset);
     }
-    let version = (state.epoch, state.sequence + state.ledger_sequence + input.int()? as u64);
-    Ok(Snapshot { state, version, fences })
+    Ok(fences)
 }
 
 fn read_settings(workspace: &WorkspaceId, fields: &Fields, state: &mut Workspace) -> Result<(), RedisError> {

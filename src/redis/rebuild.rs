@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::RedisError;
 use super::codec::{Packer, Unpacker};
-use super::inspect::read_head;
+use super::inspect::{read_fences, read_head};
 use super::ledger::RedisLedger;
 use super::request::{mark_lives, pack_lives, pack_marks};
 use crate::domain::book::Workspace;
@@ -88,9 +88,13 @@ impl RedisLedger {
         self.office.run(&self.release, &key, self.token.as_bytes()).await.map(drop)
     }
 
-    /// Takes the workspace out of use and forgets its state; answers the epoch that it had, 0 for none.
-    /// `periods` are those that may have books.
-    pub async fn stop(&self, workspace: &WorkspaceId, periods: &[PeriodName]) -> Result<u64, RedisError> {
+    /// Takes the workspace out of use and forgets its state; answers the epoch that it had, 0 for none, and the
+    /// last offsets that were decided, none where these are lost too. `periods` are those that may have books.
+    pub async fn stop(
+        &self,
+        workspace: &WorkspaceId,
+        periods: &[PeriodName],
+    ) -> Result<(u64, Option<BTreeMap<i32, i64>>), RedisError> {
         let mut out = Packer::default();
         out.array(1 + periods.len()).text(workspace.as_str());
         for period in periods {
@@ -100,7 +104,9 @@ impl RedisLedger {
         let bytes = self.office.run(&self.stop, &heads, &out.into_bytes()).await?;
         let mut input = Unpacker::new(&bytes);
         input.array()?;
-        Ok(input.int()? as u64)
+        let epoch = input.int()? as u64;
+        let fences = read_fences(&mut input)?;
+        Ok((epoch, (epoch > 0).then_some(fences)))
     }
 
     /// The epoch of each workspace that is in use.

@@ -1,6 +1,6 @@
 //! The service's own rebuilds: how it notices that Redis has lost something, and who rebuilds when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use crate::domain::ledger::{Effects, Entry};
 use crate::domain::period::Instant;
 use crate::domain::ports::{Ledger, Warehouse};
 use crate::domain::record::Rows;
+use crate::pipeline::under_way::UnderWay;
 use crate::redis::{RedisError, RedisLedger};
 
 /// Between two attempts when a server is away.
@@ -27,9 +28,8 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Wishes {
     lists: Mutex<Lists>,
-    /// Told when something is wanted, and when something is done.
+    /// Told when something is wanted.
     woken: Notify,
-    done: Notify,
     /// How often Redis has failed, and after how many of these it was compared with the tables.
     doubts: AtomicU64,
     settled: AtomicU64,
@@ -50,10 +50,6 @@ impl Wishes {
 }
 
 impl Lists {
-    fn names(&self, workspace: &WorkspaceId) -> bool {
-        self.wanted.contains_key(workspace) || self.running.contains_key(workspace)
-    }
-
     /// What is wanted now; wanted again meanwhile, it is done again.
     fn take(&mut self) -> BTreeMap<WorkspaceId, u64> {
         self.running = std::mem::take(&mut self.wanted);
@@ -118,6 +114,11 @@ impl Rebuilder {
         }
     }
 
+    /// What the pipeline of this process has under way.
+    pub fn under_way(&self) -> &Arc<UnderWay> {
+        &self.under_way
+    }
+
     /// Asks for a rebuild past an epoch; it is made by [`Rebuilder::run`].
     pub fn want(&self, workspace: &WorkspaceId, past: u64) {
         let mut lists = self.wishes.lock();
@@ -131,18 +132,6 @@ impl Rebuilder {
         let epoch = self.stores.ledger.epochs([workspace]).await?.get(workspace).copied().unwrap_or(0);
         self.want(workspace, epoch);
         Ok(())
-    }
-
-    /// Asks for a rebuild of a workspace whose state is missing or stale, and waits for it.
-    pub async fn rebuilt(&self, workspace: &WorkspaceId) -> anyhow::Result<()> {
-        self.want_lost(workspace).await?;
-        loop {
-            let done = self.wishes.done.notified();
-            if !self.wishes.lock().names(workspace) {
-                return Ok(());
-            }
-            done.await;
-        }
     }
 
     /// These rows are in the table. Those of an epoch that is over may have come too late for the sums of
@@ -180,7 +169,6 @@ impl Rebuilder {
                 () = shutdown.cancelled() => return,
             };
             self.wishes.lock().finish(outcome.is_ok());
-            self.wishes.done.notify_waiters();
             if let Err(fault) = outcome {
                 let fault = format!("{fault:#}");
                 tracing::warn!(fault, "cannot rebuild now, trying again");
@@ -196,8 +184,8 @@ fn log(rebuilt: &Rebuilt) {
     tracing::warn!(%workspace, epoch, entries, events, marked, seconds, "workspace rebuilt");
 }
 
-/// The ledger and the tables as the pipeline uses them: a state that is missing is rebuilt on the way, and
-/// rows that came too late for a rebuild are found.
+/// The ledger and the tables as the pipeline uses them: a state that is missing is rebuilt while others go on,
+/// and rows that came too late for a rebuild are found.
 pub struct Guarded {
     ledger: Arc<RedisLedger>,
     tables: Arc<Store>,
@@ -229,7 +217,7 @@ impl Ledger for Guarded {
             Err(RedisError::NeedsRebuild(lost)) => {
                 let Ok(workspace) = WorkspaceId::parse(lost) else { return outcome };
                 tracing::warn!(%workspace, "redis lacks the state of a workspace: rebuilding");
-                if let Err(fault) = self.rebuilder.rebuilt(&workspace).await {
+                if let Err(fault) = self.rebuilder.want_lost(&workspace).await {
                     return Err(RedisError::Unsure(format!("{fault:#}")));
                 }
                 // Many may be lost at once: the others are found without meeting each of them.
@@ -239,6 +227,11 @@ impl Ledger for Guarded {
             _ => {}
         }
         outcome
+    }
+
+    fn standing_still(&self) -> BTreeSet<WorkspaceId> {
+        let lists = self.rebuilder.wishes.lock();
+        lists.wanted.keys().chain(lists.running.keys()).cloned().collect()
     }
 }
 

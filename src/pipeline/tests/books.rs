@@ -16,6 +16,8 @@ use crate::domain::{UserId, WorkspaceId};
 
 pub struct Books {
     pub troubles: Troubles,
+    /// Workspaces that are being rebuilt.
+    pub still: Mutex<BTreeSet<WorkspaceId>>,
     state: Mutex<State>,
 }
 
@@ -30,7 +32,7 @@ struct State {
 impl Books {
     pub fn new(model: Model) -> Self {
         let state = State { model, decided: 0, fences: BTreeMap::new(), tail: BTreeSet::new() };
-        Self { troubles: Troubles::default(), state: Mutex::new(state) }
+        Self { troubles: Troubles::default(), still: Mutex::default(), state: Mutex::new(state) }
     }
 
     /// How many records were ever decided.
@@ -52,7 +54,13 @@ impl Ledger for Books {
         committed: &[(i32, i64)],
         now: Instant,
     ) -> Result<Effects, TestFault> {
+        let still = self.standing_still();
+        assert!(!arrivals.iter().any(|arrival| still.contains(&arrival.event.workspace)), "told not to");
         self.troubles.meet(|| self.state.lock().unwrap().decide(arrivals, committed, now)).await
+    }
+
+    fn standing_still(&self) -> BTreeSet<WorkspaceId> {
+        self.still.lock().unwrap().clone()
     }
 }
 

@@ -136,6 +136,7 @@ impl World {
                 record_rows_max: RECORD_ROWS_MAX,
                 record_interval_ms: 500,
                 record_batches_waiting_max: BATCHES_WAITING_MAX.try_into().unwrap(),
+                waiting_events_max: 100,
                 retry_pause_ms_max: 5000,
                 relay_interval_ms: 500,
                 gauge_workspaces_max: 4,
@@ -143,6 +144,7 @@ impl World {
                 audit_interval_seconds: 60,
             },
             gauges: Arc::new(crate::pipeline::gauges::PoolGauges::new(0)),
+            under_way: Arc::default(),
             flush: Arc::clone(&flush),
             abort: abort.clone(),
         });

@@ -4,9 +4,9 @@
 -- KEYS[1]  <name>:{sNN}:heads
 -- ARGV[1]  packed {workspace, period, ...}: periods that may have books, besides those that it knows it opened
 --
--- Reply    packed {epoch it had, or 0}
+-- Reply    packed {epoch it had, or 0, its fences {partition, offset, ...}}
 --
--- Example: {'acme','2026-10-01'} -> {3}
+-- Example: {'acme','2026-10-01'} -> {3,{0,4711}}
 assert(#KEYS == 1 and #ARGV == 1, 'stop takes one key and one argument')
 local m = unpack_record(ARGV[1])
 local id = m[1]
@@ -26,4 +26,5 @@ for period in pairs(periods) do
   local name = id .. ':' .. period
   call('UNLINK', prefix .. 'p:' .. name, prefix .. 'c:' .. name, prefix .. 'r:' .. name)
 end
-return pack({known and read_head(known)[1] or 0})
+local head = known and read_head(known)
+return pack({head and head[1] or 0, head and head[4] or {}})

@@ -44,7 +44,8 @@ async fn a_workspace_that_is_being_rebuilt_refuses_everything_and_its_neighbours
     planned(&ledger, neighbour).await;
     ledger.decide(&[arrival(&lost, 1), arrival(neighbour, 2)], &[], now()).await.unwrap();
 
-    assert_eq!(ledger.stop(&lost, &[]).await.unwrap(), 1, "the epoch that it had");
+    let had = ledger.stop(&lost, &[]).await.unwrap();
+    assert_eq!(had, (1, Some([(0, 1)].into())), "epoch and fences");
     // Whoever has seen it, and whoever has not.
     for ledger in [&ledger, &crate::support::ledger(&name, 100)] {
         refused(ledger.decide(&[arrival(&lost, 3)], &[], now()).await, &lost);

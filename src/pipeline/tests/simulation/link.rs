@@ -1,6 +1,7 @@
 //! The stores as one process reaches them: every port, with the troubles of the way. A process that
 //! died has no effect any more; one that is frozen has none until it thaws.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -170,7 +171,15 @@ impl Ledger for Link {
         committed: &[(i32, i64)],
         _: Instant,
     ) -> Result<Effects, SimFault> {
-        self.call(Store::Redis, "decide", |state, _| state.decide(arrivals, committed)).await
+        let decided = |state: &mut State, _| {
+            if state.lacks(arrivals) { None } else { Some(state.decide(arrivals, committed)) }
+        };
+        let decided = self.call(Store::Redis, "decide", decided).await?;
+        decided.ok_or(SimFault { transient: true })
+    }
+
+    fn standing_still(&self) -> BTreeSet<WorkspaceId> {
+        self.world.lock().standing_still()
     }
 }
 

@@ -84,6 +84,8 @@ const PATHS: &[&str] = &[
     "outcome: duplicate",
     "outcome: overage insufficient_credits",
     "producer: repeats",
+    "rebuild: met",
+    "rebuild: overtaken by others",
     "redelivery: answered from the tail",
     "redelivery: settled before",
     "refused: ClickHouse",

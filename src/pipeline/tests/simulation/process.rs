@@ -247,6 +247,7 @@ fn pipeline(
             record_rows_max: 40,
             record_interval_ms: 300,
             record_batches_waiting_max: 2.try_into().unwrap(),
+            waiting_events_max: 100,
             retry_pause_ms_max: 400,
             relay_interval_ms: 500,
             gauge_workspaces_max: 0,
@@ -254,6 +255,7 @@ fn pipeline(
             audit_interval_seconds: 60,
         },
         gauges: Arc::new(PoolGauges::new(0)),
+        under_way: Arc::default(),
         flush: Arc::clone(flush),
         abort: abort.clone(),
     }

@@ -1,9 +1,10 @@
 //! Everything that outlives a process: the stores, the dice, the clock, and who watches. One step on a
 //! store is one lock of it, and the watcher looks after each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::time::Instant as Clock;
 
@@ -13,6 +14,7 @@ use super::kafka::{self, Kafka};
 use super::laws::{Broken, Judged, Law, Laws};
 use super::tables::Tables;
 use super::weather::Weather;
+use crate::domain::WorkspaceId;
 use crate::domain::event::Arrival;
 use crate::domain::ledger::{Effects, Entry};
 use crate::domain::period::Instant;
@@ -37,6 +39,8 @@ pub struct State {
     pub paths: BTreeMap<String, u64>,
     /// The first law that was broken; nothing counts after it.
     pub broken: Option<Broken>,
+    /// Workspaces that are being rebuilt, and until when.
+    rebuilding: BTreeMap<WorkspaceId, Clock>,
     trace: DefaultHasher,
     /// Prints the trace.
     loud: bool,
@@ -60,6 +64,7 @@ impl World {
             bug,
             paths: BTreeMap::new(),
             broken: None,
+            rebuilding: BTreeMap::new(),
             trace: DefaultHasher::new(),
             loud,
             began: Clock::now(),
@@ -114,6 +119,30 @@ impl State {
         }
     }
 
+    /// Whether a state that these need is found to be lost, or was: it is then rebuilt for a while.
+    pub fn lacks(&mut self, arrivals: &[Arrival]) -> bool {
+        let still = self.standing_still();
+        if arrivals.iter().any(|arrival| still.contains(&arrival.event.workspace)) {
+            return true;
+        }
+        if !still.is_empty() {
+            self.saw("rebuild: overtaken by others");
+        }
+        let lost = !self.weather.calm && self.dice.below(60) == 0;
+        if lost && let Some(arrival) = arrivals.first() {
+            let until = Clock::now() + Duration::from_millis(self.dice.below(2500));
+            self.rebuilding.insert(arrival.event.workspace.clone(), until);
+            self.saw("rebuild: met");
+        }
+        lost && !arrivals.is_empty()
+    }
+
+    /// Workspaces that are being rebuilt.
+    pub fn standing_still(&self) -> BTreeSet<WorkspaceId> {
+        let still = self.rebuilding.iter().filter(|(_, until)| Clock::now() < **until);
+        still.map(|(workspace, _)| workspace.clone()).collect()
+    }
+
     pub fn decide(&mut self, arrivals: &[Arrival], committed: &[(i32, i64)]) -> Effects {
         let (now, laws) = (self.now(), &mut self.laws);
         let mut judged = Ok(());
@@ -146,7 +175,7 @@ impl State {
     }
 
     /// After a change or a hold.
-    pub fn balance(&mut self, workspace: &crate::domain::WorkspaceId) {
+    pub fn balance(&mut self, workspace: &WorkspaceId) {
         let judged = self.laws.balanced(&self.books, workspace);
         self.judge(judged);
     }
