@@ -144,6 +144,7 @@ impl Intake for Nowhere {
 pub fn api(tables: &Arc<Tables>) -> axum::Router {
     let settings = Settings {
         listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+        head_timeout_ms: 5_000,
         request_timeout_ms: 5_000,
         requests_in_flight_max: 64,
         body_bytes_max: 1024 * 1024,

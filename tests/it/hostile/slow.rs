@@ -28,7 +28,7 @@ async fn ended(stream: &mut TcpStream) -> bool {
 
 #[tokio::test]
 async fn clients_that_never_end_keep_nobody_from_being_served() {
-    let it = Installation::new("slow", "[http]\nrequest_timeout_ms = 1500").await;
+    let it = Installation::new("slow", "[http]\nrequest_timeout_ms = 1500\nhead_timeout_ms = 1500").await;
     let service = it.serve().await;
     let (api, address) = (Api::of(&it), it.settings.http.listen.to_string());
     let before = memory_mib(&service).0;
@@ -73,6 +73,7 @@ async fn clients_that_never_end_keep_nobody_from_being_served() {
         over.1, over.0
     );
     assert_eq!(over.0, EACH, "a body that does not come ends with its request's time");
+    assert_eq!(over.1, EACH, "a head that does not come ends, however it drips");
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
     assert!(after < before + 100, "{before} MiB became {after} MiB");
     drop((idle, heads, bodies));
