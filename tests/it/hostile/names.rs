@@ -104,8 +104,7 @@ async fn names_break_out_of_nothing() {
         api.write("PUT", &format!("/v1/workspaces/{}/plan", escaped(workspace)), plan.clone()).await;
         for name in KEPT {
             let path = format!("/v1/workspaces/{}/users/{}", escaped(workspace), escaped(name));
-            let said = api.write("PATCH", &path, json!({ "team": name, "limit": 9 })).await;
-            assert_eq!((said["user"].as_str(), said["team"].as_str()), (Some(name), Some(name)), "{said}");
+            api.write("PATCH", &path, json!({ "team": name, "limit": 9 })).await;
             let event = json!({ "id": name, "source": name, "workspace": workspace, "user": name, "feature": name,
                 "credits": "0.5" });
             events.push(message(workspace, &event));

@@ -154,7 +154,7 @@ fn the_lua_does_what_the_model_says() {
 }
 
 /// Lives of fixed seeds in the test, unless `TOLLGATE_MODEL_LIVES` says more.
-const LIVES: u64 = 12;
+const LIVES: u64 = 48;
 
 /// What must have happened in them, or they show little.
 const PATHS: [&str; 28] = [
