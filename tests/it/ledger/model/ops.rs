@@ -240,6 +240,21 @@ pub fn largest_total(n: u8) -> Vec<Op> {
     vec![Op::Change(n, plan), Op::Events((70..82).map(spend).collect())]
 }
 
+/// What leads to a period that cannot open with all standing amounts: more is promised than the plan brings.
+pub fn short_opening(n: u8) -> Vec<Op> {
+    let plan = Change::Plan(Plan::monthly(Credits::whole(10)));
+    let standing = Change::User(UserChange {
+        user: user(1),
+        limit: None,
+        team: None,
+        monthly_allocation: Some(Credits::whole(60)),
+        apply_now: false,
+        suspended: None,
+    });
+    let top_up = Change::TopUp { credits: Credits::whole(1) };
+    vec![Op::Change(n, plan), Op::Change(n, standing), Op::Sleep(24 * 31), Op::Change(n, top_up)]
+}
+
 /// So many operations, the same for the same seed.
 pub fn operations(seed: u64, count: usize) -> Vec<Op> {
     let mut bytes = [0; 32];
