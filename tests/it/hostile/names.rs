@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tollgate::kafka::Message;
 
 use super::{memory_mib, rows, until};
@@ -83,25 +83,42 @@ async fn names_break_out_of_nothing() {
     let it = Installation::new("names", "").await;
     let service = it.serve().await;
     let api = Api::of(&it);
-    let plan = json!({ "monthly_credits": 100 });
+    refused(&it, &api).await;
+    let mut events = strange_names(&api).await;
+    events.extend(strange_texts(&api).await);
+    it.stores.producer.publish(&it.settings.kafka.topics.events, &events).await.unwrap();
+    until(&it, "SELECT toString(count()) FROM usage_events", &events.len().to_string()).await;
+    assert_eq!(rows(&it, "SELECT toString(countIf(outcome = 'denied')) FROM usage_events").await, "0");
+    names_are_kept(&api).await;
+    texts_are_kept(&api).await;
+    one_slot_each(&it);
+    bombs(&it, &api, &service).await;
+    assert!(service.stop(), "{}", it.log());
+    it.remove().await;
+}
+
+async fn refused(it: &Installation, api: &Api) {
     for name in REFUSED {
         let name = escaped(name);
         for (path, body) in [
-            (format!("/v1/workspaces/{name}/plan"), &plan),
-            (format!("/v1/workspaces/acme/teams/{name}"), &json!({ "monthly_reserve": 0 })),
-            (format!("/v1/workspaces/acme/features/{name}"), &json!({ "limit": 1 })),
+            (format!("/v1/workspaces/{name}/plan"), json!({ "monthly_credits": 100 })),
+            (format!("/v1/workspaces/acme/teams/{name}"), json!({ "monthly_reserve": 0 })),
+            (format!("/v1/workspaces/acme/features/{name}"), json!({ "limit": 1 })),
         ] {
-            let answer = api.send("PUT", &path, &[], Some(body)).await;
+            let answer = api.send("PUT", &path, &[], Some(&body)).await;
             assert!([400, 404, 422].contains(&answer.status), "{path}: {} {}", answer.status, answer.text);
         }
     }
     let keys: Vec<String> = redis(::redis::cmd("KEYS").arg(format!("{}:*:w:*", it.settings.redis.name)));
     assert!(keys.is_empty(), "{keys:?}");
+}
 
-    // Every strange name as a workspace, and in each of them every one as user, team and feature.
+/// Every strange name as a workspace, and in each of them every one as user, team and feature.
+async fn strange_names(api: &Api) -> Vec<Message> {
     let mut events = Vec::new();
     for workspace in KEPT {
-        api.write("PUT", &format!("/v1/workspaces/{}/plan", escaped(workspace)), plan.clone()).await;
+        let plan = json!({ "monthly_credits": 100 });
+        api.write("PUT", &format!("/v1/workspaces/{}/plan", escaped(workspace)), plan).await;
         for name in KEPT {
             let path = format!("/v1/workspaces/{}/users/{}", escaped(workspace), escaped(name));
             api.write("PATCH", &path, json!({ "team": name, "limit": 9 })).await;
@@ -110,6 +127,11 @@ async fn names_break_out_of_nothing() {
             events.push(message(workspace, &event));
         }
     }
+    events
+}
+
+async fn strange_texts(api: &Api) -> Vec<Message> {
+    let mut events = Vec::new();
     for (n, text) in TEXTS.iter().enumerate() {
         let event = json!({ "id": text, "source": text, "model": text, "workspace": "pool", "user": "texts",
             "feature": format!("f{n}"), "credits": "0.25" });
@@ -117,38 +139,38 @@ async fn names_break_out_of_nothing() {
         let body = json!({ "credits": 1, "reason": text });
         api.write("POST", "/v1/workspaces/pool/top-ups", body).await;
     }
-    let topic = &it.settings.kafka.topics.events;
-    it.stores.producer.publish(topic, &events).await.unwrap();
-    until(&it, "SELECT toString(count()) FROM usage_events", &events.len().to_string()).await;
+    events
+}
+
+fn texts_of<'a>(page: &'a Value, field: &str) -> BTreeSet<&'a str> {
+    page["items"].as_array().unwrap().iter().map(|item| item[field].as_str().unwrap()).collect()
+}
+
+async fn texts_are_kept(api: &Api) {
     let texts: BTreeSet<&str> = TEXTS.into_iter().collect();
     let page = api.get("/v1/workspaces/pool/events?user=texts").await;
-    for field in ["id", "source", "model"] {
-        let found: BTreeSet<&str> =
-            page["items"].as_array().unwrap().iter().map(|event| event[field].as_str().unwrap()).collect();
-        assert_eq!(found, texts, "{field}");
+    for field in ["event_id", "source", "model"] {
+        assert_eq!(texts_of(&page, field), texts, "{field}");
     }
-    let page = api.until("/v1/workspaces/pool/ledger?kind=top_up", "top-ups", |page| {
-        page["items"].as_array().is_some_and(|items| items.len() == TEXTS.len())
-    });
-    let page = page.await;
-    let reasons: BTreeSet<&str> =
-        page["items"].as_array().unwrap().iter().map(|entry| entry["reason"].as_str().unwrap()).collect();
-    assert_eq!(reasons, texts);
+    let whole = |page: &Value| page["items"].as_array().is_some_and(|items| items.len() == TEXTS.len());
+    let page = api.until("/v1/workspaces/pool/ledger?kind=top_up", "top-ups", whole).await;
+    assert_eq!(texts_of(&page, "reason"), texts);
+}
+
+async fn names_are_kept(api: &Api) {
     for workspace in KEPT {
         let list = api.get(&format!("/v1/workspaces/{}/users?limit=1000", escaped(workspace))).await;
-        let used: BTreeMap<&str, f64> = list["items"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|user| (user["user"].as_str().unwrap(), user["used"].as_f64().unwrap()))
-            .collect();
+        let users = list["items"].as_array().unwrap().iter();
+        let used: BTreeMap<&str, f64> =
+            users.map(|user| (user["user"].as_str().unwrap(), user["used"].as_f64().unwrap())).collect();
         for name in KEPT {
             assert_eq!(used.get(name), Some(&0.5), "{name} of {workspace}: {list}");
         }
     }
-    assert_eq!(rows(&it, "SELECT toString(countIf(outcome = 'denied')) FROM usage_events").await, "0");
+}
 
-    // Every key of a shard lies in one slot, and with it every key of a workspace.
+/// Every key of a shard lies in one slot, and with it every key of a workspace.
+fn one_slot_each(it: &Installation) {
     let keys: Vec<String> = redis(::redis::cmd("KEYS").arg(format!("{}:{{*", it.settings.redis.name)));
     let mut slots: BTreeMap<&str, BTreeSet<u16>> = BTreeMap::new();
     for key in &keys {
@@ -157,10 +179,6 @@ async fn names_break_out_of_nothing() {
     }
     println!("{} keys in {} shards", keys.len(), slots.len());
     assert!(keys.len() > 40 && slots.values().all(|slots| slots.len() == 1), "{slots:?}");
-
-    bombs(&it, &api, &service).await;
-    assert!(service.stop(), "{}", it.log());
-    it.remove().await;
 }
 
 /// Records and bodies that would fill memory or a stack.

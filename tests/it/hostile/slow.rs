@@ -54,7 +54,7 @@ async fn clients_that_never_end_keep_nobody_from_being_served() {
         let answer = api.send("GET", "/v1/rates", &[], None).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         slowest = slowest.max(asked.elapsed());
-        assert!(service.get("/healthz").await.is_some_and(|page| page.starts_with("HTTP/1.1 200")));
+        assert!(service.get("/livez").await.is_some_and(|page| page.starts_with("HTTP/1.1 200")));
         served += 1;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -88,7 +88,7 @@ async fn a_flood_is_turned_away_and_the_page_of_the_operators_stays_green() {
     let api = Api::of(&it);
     let flood = (0..300).map(|_| api.send("GET", "/v1/workspaces", &[], None));
     let (answers, health) =
-        tokio::join!(futures::future::join_all(flood), async { service.get("/healthz").await });
+        tokio::join!(futures::future::join_all(flood), async { service.get("/livez").await });
     let of = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
     println!("of 300 at once {} were answered and {} turned away", of(200), of(429));
     assert_eq!(of(200) + of(429), 300);
