@@ -10,6 +10,7 @@ use tollgate::domain::ports::Ledger as _;
 
 use super::world::{State, World};
 use crate::ledger::model::ops::workspace;
+use crate::support::DEDUPE;
 
 const HOUR: i64 = 3_600_000_000;
 
@@ -82,7 +83,12 @@ impl Expected {
         let next = (world.delivered.len() * committed / 100) as i64;
         // Older ones are beyond the outage that is promised to be survived without forgetting.
         let recent = Instant::from_micros(real_now() - 5 * HOUR);
-        let young = |arrival: &&Arrival| arrival.position.offset >= next && arrival.timestamp >= recent;
+        let age = |arrival: &Arrival| arrival.timestamp.micros() - arrival.event.time.micros();
+        let young = |arrival: &&Arrival| {
+            // The decoder takes no older event, so nobody has to know it.
+            let accepted = age(arrival) <= DEDUPE.age_seconds_max * 1_000_000;
+            arrival.position.offset >= next && arrival.timestamp >= recent && accepted
+        };
         let again = world.delivered.iter().filter(young).cloned().collect();
         // A key is kept for a day.
         let since = real_now() - 23 * HOUR;
@@ -128,6 +134,9 @@ impl Expected {
             let effects = world.ledger().decide(chunk, &[], world.now).await;
             // In a workspace that was not lost the first answer comes once more, from the tail.
             let first = |d: &&Decision| d.redelivered && d.verdict.outcome != Outcome::Duplicate;
+            let new = |d: &&Decision| !d.redelivered && d.verdict.outcome != Outcome::Duplicate;
+            let new = effects.as_ref().ok().and_then(|effects| effects.decisions.iter().find(new).cloned());
+            holds(Law::Marks, new.map_or(Ok(()), |decision| Err(format!("decided anew: {decision:?}"))))?;
             let known = effects
                 .map(|effects| effects.settled_before + effects.decisions.iter().filter(first).count())
                 .map_err(|fault| fault.to_string());
