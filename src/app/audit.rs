@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Stores;
 use super::rebuild::{Entries, Rebuilder};
+use crate::clickhouse::WarehouseError;
 use crate::config::Settings;
 use crate::domain::WorkspaceId;
-use crate::domain::audit::{Audit, audit};
+use crate::domain::audit::{Audit, Difference, audit};
 use crate::domain::credits::Credits;
 use crate::domain::ledger::{self, Entry};
 use crate::domain::period::PeriodName;
@@ -22,6 +23,9 @@ use crate::metrics;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// Workspaces that are compared in one round.
+const AT_ONCE: usize = 20;
 
 /// Why a look says nothing.
 #[derive(Debug, thiserror::Error)]
@@ -92,10 +96,11 @@ impl Auditor {
 
     async fn look(&self, workspace: &WorkspaceId) -> Result<Audit, Untold> {
         let Stores { ledger, tables, .. } = &self.stores;
-        let everything = tables.cells(workspace).await.map_err(fault)?;
+        let alone = std::slice::from_ref(workspace);
+        let everything = of(workspace, tables.cells(alone).await)?;
         // 1. Redis, all of one moment.
         let mut periods: BTreeSet<PeriodName> = everything.keys().map(|(period, ..)| *period).collect();
-        let accounts = tables.accounts(workspace).await.map_err(fault)?;
+        let accounts = of(workspace, tables.accounts(alone).await)?;
         periods.extend(accounts.into_iter().map(|(period, _)| period));
         let periods: Vec<PeriodName> = periods.into_iter().collect();
         let snapshot = ledger.snapshot(workspace, &periods).await.map_err(fault)?;
@@ -114,7 +119,7 @@ impl Auditor {
             let (last, lacks) = (truth.state.ledger_sequence, name.1);
             return Err(Untold::Waiting(format!("the ledger ends at entry {last}, redis at {lacks}")));
         }
-        let marked = tables.reversed(workspace).await.map_err(fault)?;
+        let marked = of(workspace, tables.reversed(alone).await)?;
         let named: BTreeSet<_> = truth
             .reversed
             .iter()
@@ -123,11 +128,11 @@ impl Auditor {
         if !marked.is_subset(&named) {
             return Err(Untold::Waiting("events were reversed meanwhile".to_owned()));
         }
-        for usage in tables.used(workspace, (epoch, sequence)).await.map_err(fault)? {
+        for usage in of(workspace, tables.used(alone, (epoch, sequence)).await)? {
             truth.spend(usage);
         }
         // 4. The rollups, read last: those that are newer than this moment are left out.
-        let rollups = tables.cells(workspace).await.map_err(fault)?;
+        let rollups = of(workspace, tables.cells(alone).await)?;
         let version = ledger::version(snapshot.version.0, snapshot.version.1);
         Ok(audit(&snapshot.state, &truth, &rollups, version))
     }
@@ -153,9 +158,10 @@ impl Auditor {
         }
     }
 
-    /// Compares every workspace every so often, and shows the widest drift; also notices what Redis lost
-    /// without any fault of its own. Until the process stops.
+    /// Compares every so often, and shows the widest drift; also notices what Redis lost without any fault
+    /// of its own. Until the process stops.
     pub async fn run(&self, interval: Duration, shutdown: CancellationToken) {
+        let mut rounds = Rounds::default();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
@@ -163,15 +169,14 @@ impl Auditor {
             }
             let round = async {
                 self.rebuilder.compare().await?;
-                let drift = self.drift().await?;
-                anyhow::Ok(drift)
+                self.round(&mut rounds).await
             };
             let outcome = tokio::select! {
                 outcome = round => outcome,
                 () = shutdown.cancelled() => return,
             };
             match outcome {
-                Ok(drift) => ::metrics::gauge!(metrics::DRIFT).set(drift.micro() as f64 / 1e6),
+                Ok(()) => ::metrics::gauge!(metrics::DRIFT).set(rounds.widest().micro() as f64 / 1e6),
                 Err(fault) => {
                     let fault = format!("{fault:#}");
                     tracing::warn!(fault, "cannot compare redis with the tables now");
@@ -180,25 +185,110 @@ impl Auditor {
         }
     }
 
-    /// The widest difference of all workspaces, signed: above 0 when Redis says more.
-    async fn drift(&self) -> anyhow::Result<Credits> {
-        let mut widest = Credits::ZERO;
-        for workspace in self.stores.ledger.workspaces().await? {
+    /// Compares some of the workspaces that have changed since they were last found equal, in turn.
+    async fn round(&self, rounds: &mut Rounds) -> anyhow::Result<()> {
+        let all = self.stores.ledger.workspaces().await?;
+        let versions = self.stores.ledger.versions(&all).await?;
+        for (workspace, version) in rounds.next(&versions) {
             match self.audit(&workspace).await {
                 Ok(audit) => {
                     for difference in &audit.differences {
                         tracing::error!(%workspace, ?difference, "redis and the tables differ");
                     }
-                    let amounts = audit.differences.iter().map(|difference| difference.amount());
-                    widest = amounts.chain([widest]).max_by_key(|a| a.micro().abs()).unwrap_or(widest);
+                    let widest = audit.differences.iter().map(Difference::amount);
+                    let widest = widest.max_by_key(|amount| amount.micro().abs());
+                    rounds.compared(workspace, version, widest);
                 }
                 Err(fault) => tracing::debug!(%workspace, %fault, "not compared"),
             }
         }
-        Ok(widest)
+        Ok(())
     }
+}
+
+type Version = (u64, u64);
+
+/// Whose turn it is: a comparison asks much of the tables, so each round makes a few.
+#[derive(Default)]
+struct Rounds {
+    /// The last one of the round before.
+    last: Option<WorkspaceId>,
+    /// As of which version each was found equal.
+    equal: BTreeMap<WorkspaceId, Version>,
+    /// The widest difference of those that are not, signed: above 0 when Redis says more.
+    different: BTreeMap<WorkspaceId, Credits>,
+}
+
+impl Rounds {
+    fn next(&self, versions: &BTreeMap<WorkspaceId, Version>) -> Vec<(WorkspaceId, Version)> {
+        let is_due = |(workspace, version): &(&WorkspaceId, &Version)| {
+            self.equal.get(*workspace) != Some(*version) && !self.different.contains_key(*workspace)
+        };
+        let after = |(workspace, _): &(&WorkspaceId, &Version)| Some(*workspace) > self.last.as_ref();
+        let later = versions.iter().filter(after).filter(is_due);
+        let earlier = versions.iter().filter(|one| !after(one)).filter(is_due);
+        // Those that differ are looked at every time: it is to be seen when they are mended.
+        let different = versions.iter().filter(|(workspace, _)| self.different.contains_key(*workspace));
+        let due = different.chain(later.chain(earlier)).take(AT_ONCE.max(self.different.len()));
+        due.map(|(workspace, version)| (workspace.clone(), *version)).collect()
+    }
+
+    fn compared(&mut self, workspace: WorkspaceId, version: Version, widest: Option<Credits>) {
+        self.last = Some(workspace.clone());
+        match widest {
+            Some(widest) => {
+                self.different.insert(workspace, widest);
+            }
+            None => {
+                self.different.remove(&workspace);
+                self.equal.insert(workspace, version);
+            }
+        }
+    }
+
+    fn widest(&self) -> Credits {
+        self.different.values().copied().max_by_key(|amount| amount.micro().abs()).unwrap_or_default()
+    }
+}
+
+/// What was read of one workspace alone.
+fn of<T: Default>(
+    workspace: &WorkspaceId,
+    read: Result<BTreeMap<WorkspaceId, T>, WarehouseError>,
+) -> Result<T, Untold> {
+    Ok(read.map_err(fault)?.remove(workspace).unwrap_or_default())
 }
 
 fn fault(fault: impl std::error::Error + Send + Sync + 'static) -> Untold {
     Untold::Fault(fault.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: usize) -> WorkspaceId {
+        WorkspaceId::parse(&format!("w{n:02}")).unwrap()
+    }
+
+    #[test]
+    fn everybody_has_a_turn_and_what_has_not_changed_has_none() {
+        let mut rounds = Rounds::default();
+        let mut versions: BTreeMap<_, _> = (0..45).map(|n| (id(n), (1, 1))).collect();
+        let mut round = |versions: &BTreeMap<_, _>, differs: Option<usize>| {
+            let due = rounds.next(versions);
+            for (workspace, version) in &due {
+                let differs = differs.is_some_and(|n| *workspace == id(n));
+                rounds.compared(workspace.clone(), *version, differs.then(|| Credits::whole(-3)));
+            }
+            (due.len(), due.first().map(|(workspace, _)| workspace.clone()), rounds.widest())
+        };
+        assert_eq!(round(&versions, None), (20, Some(id(0)), Credits::ZERO));
+        assert_eq!(round(&versions, Some(30)), (20, Some(id(20)), Credits::whole(-3)));
+        assert_eq!(round(&versions, Some(30)), (6, Some(id(30)), Credits::whole(-3)), "looked at again");
+        assert_eq!(round(&versions, None), (1, Some(id(30)), Credits::ZERO), "mended");
+        assert_eq!(round(&versions, None), (0, None, Credits::ZERO));
+        versions.insert(id(7), (1, 2));
+        assert_eq!(round(&versions, None), (1, Some(id(7)), Credits::ZERO));
+    }
 }

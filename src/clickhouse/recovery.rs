@@ -1,19 +1,19 @@
 //! What a rebuild and an audit read: sums of the record, what a workspace's events are recognised by, and
 //! how far each workspace had come.
 
+mod rows;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::reads::{day, micro};
 use super::{Store, WarehouseError};
-use crate::domain::credits::Credits;
-use crate::domain::decision::Drawn;
 use crate::domain::fold::Usage;
-use crate::domain::ids::{FeatureId, IdError, TeamId, UserId, WorkspaceId};
-use crate::domain::ledger::{Account, Entry, Totals};
+use crate::domain::ids::{FeatureId, IdError, UserId, WorkspaceId};
+use crate::domain::ledger::{Account, AccountError, Entry, Totals};
 use crate::domain::period::{Day, Instant, PeriodName};
+use rows::{AccountRow, CellRow, EntryName, EntryRow, FloorRow, ReversedRow, UsageRow, VersionRow};
 
 /// Rows of one page.
 const PAGE_ROWS: u64 = 50_000;
@@ -27,6 +27,8 @@ type CellName = (PeriodName, UserId, FeatureId, Day);
 /// An event that was recorded, as far as it is recognised by it.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
 pub struct Recorded {
+    /// The tenant.
+    pub workspace: String,
     /// In microseconds.
     pub time: i64,
     /// The producer.
@@ -41,94 +43,8 @@ pub struct Recorded {
     pub topic_offset: i64,
 }
 
-#[derive(Row, Deserialize)]
-struct UsageRow {
-    #[serde(deserialize_with = "day")]
-    period: PeriodName,
-    #[serde(deserialize_with = "day")]
-    day: Day,
-    user: String,
-    feature: String,
-    team: String,
-    #[serde(deserialize_with = "micro")]
-    from_user: Credits,
-    #[serde(deserialize_with = "micro")]
-    from_team: Credits,
-    #[serde(deserialize_with = "micro")]
-    from_pool: Credits,
-    #[serde(deserialize_with = "micro")]
-    overage: Credits,
-    events: u64,
-    overage_events: u64,
-    denied_events: u64,
-    denied_micro: i128,
-}
-
-#[derive(Row, Deserialize)]
-struct CellRow {
-    #[serde(deserialize_with = "day")]
-    period: PeriodName,
-    #[serde(deserialize_with = "day")]
-    day: Day,
-    user: String,
-    feature: String,
-    #[serde(deserialize_with = "micro")]
-    credits: Credits,
-    #[serde(deserialize_with = "micro")]
-    overage_credits: Credits,
-    events: u64,
-    overage_events: u64,
-    denied_events: u64,
-    denied_credits: i128,
-    version: u64,
-}
-
-#[derive(Row, Deserialize)]
-struct AccountRow {
-    #[serde(deserialize_with = "day")]
-    period: PeriodName,
-    account: String,
-}
-
-#[derive(Row, Deserialize)]
-struct FloorRow {
-    partition: i32,
-    last: i64,
-}
-
-#[derive(Row, Deserialize)]
-struct VersionRow {
-    workspace: String,
-    version: u64,
-}
-
-#[derive(Row, Deserialize)]
-struct EntryName {
-    epoch: u64,
-    sequence: u64,
-}
-
-#[derive(Row, Deserialize)]
-struct EntryRow {
-    epoch: u64,
-    sequence: u64,
-    kind: String,
-    actor: String,
-    #[serde(deserialize_with = "day")]
-    period: PeriodName,
-    at: i64,
-    postings: String,
-    change: String,
-}
-
-#[derive(Row, Deserialize)]
-struct ReversedRow {
-    period: u16,
-    name: String,
-}
-
 /// Of the epochs before the one given, and of that one up to a decision.
-const USAGE: &str = "SELECT period, day, user, feature, team,
+const USAGE: &str = "SELECT workspace, period, day, user, feature, team,
     toDecimal64(sumIf(e.drawn_user, e.reversed_at IS NULL), 6) AS from_user,
     toDecimal64(sumIf(e.drawn_team, e.reversed_at IS NULL), 6) AS from_team,
     toDecimal64(sumIf(e.drawn_pool, e.reversed_at IS NULL), 6) AS from_pool,
@@ -138,36 +54,38 @@ const USAGE: &str = "SELECT period, day, user, feature, team,
     countIf(e.outcome = 'denied') AS denied_events,
     sumIf(toDecimal128(e.credits, 6), e.outcome = 'denied') AS denied_micro
 FROM usage_events AS e
-WHERE workspace = {workspace:String}
+WHERE workspace IN {workspaces:Array(String)}
     AND (epoch < {epoch:UInt64} OR (epoch = {epoch:UInt64} AND sequence <= {sequence:UInt64}))
-GROUP BY period, day, user, feature, team";
+GROUP BY workspace, period, day, user, feature, team";
 
-const CELLS: &str = "SELECT period, day, user, feature,
+const CELLS: &str = "SELECT workspace, period, day, user, feature,
     credits, overage_credits, events, overage_events, denied_events, denied_credits, version
-FROM usage_rollups WHERE workspace = {workspace:String}";
+FROM usage_rollups WHERE workspace IN {workspaces:Array(String)}";
 
-const ACCOUNTS: &str =
-    "SELECT period, account FROM account_balances_raw FINAL WHERE workspace = {workspace:String}";
+const ACCOUNTS: &str = "SELECT workspace, period, account FROM account_balances_raw FINAL
+WHERE workspace IN {workspaces:Array(String)}";
 
-const RECORDED: &str = "SELECT time, source, id, arrived_at, topic_partition, topic_offset FROM usage_events
-WHERE workspace = {workspace:String} AND time >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
-    AND (time, source, id) > (fromUnixTimestamp64Micro({time:Int64}, 'UTC'), {source:String}, {id:String})
-ORDER BY time, source, id LIMIT {limit:UInt64}";
+const RECORDED: &str =
+    "SELECT workspace, time, source, id, arrived_at, topic_partition, topic_offset FROM usage_events
+WHERE workspace IN {workspaces:Array(String)} AND time >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+    AND (workspace, time, source, id) >
+        ({workspace:String}, fromUnixTimestamp64Micro({time:Int64}, 'UTC'), {source:String}, {id:String})
+ORDER BY workspace, time, source, id LIMIT {limit:UInt64}";
 
 const COUNT: &str = "SELECT count() FROM usage_events
-WHERE workspace = {workspace:String} AND time >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')";
+WHERE workspace IN {workspaces:Array(String)} AND time >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')";
 
 /// Offsets of the events before an instant; -1 where there are none.
-const FLOORS: &str = "SELECT topic_partition AS partition,
+const FLOORS: &str = "SELECT workspace, topic_partition AS partition,
     max(if(time < fromUnixTimestamp64Micro({since:Int64}, 'UTC'), topic_offset, -1)) AS last
-FROM usage_events WHERE workspace = {workspace:String}
-GROUP BY topic_partition";
+FROM usage_events WHERE workspace IN {workspaces:Array(String)}
+GROUP BY workspace, topic_partition";
 
-const EPOCH: &str = "SELECT max(version) FROM (
-    SELECT max(version) AS version FROM usage_events_raw WHERE workspace = {workspace:String}
-    UNION ALL SELECT max(version) FROM account_balances_raw WHERE workspace = {workspace:String}
-    UNION ALL SELECT max(version) FROM usage_rollups_raw WHERE workspace = {workspace:String}
-    UNION ALL SELECT bitShiftLeft(max(epoch), 40) FROM credit_ledger_raw WHERE workspace = {workspace:String})";
+const EPOCHS: &str = "SELECT workspace, max(version) AS version FROM (
+    SELECT workspace, version FROM usage_events_raw UNION ALL SELECT workspace, version FROM account_balances_raw
+    UNION ALL SELECT workspace, version FROM usage_rollups_raw
+    UNION ALL SELECT workspace, bitShiftLeft(epoch, 40) FROM credit_ledger_raw)
+WHERE workspace IN {workspaces:Array(String)} GROUP BY workspace";
 
 const VERSIONS: &str = "SELECT workspace, max(version) AS version FROM (
     SELECT workspace, max(version) AS version FROM account_balances_raw GROUP BY workspace
@@ -177,89 +95,98 @@ const VERSIONS: &str = "SELECT workspace, max(version) AS version FROM (
         WHERE time > now() - INTERVAL 8 DAY GROUP BY workspace)
 GROUP BY workspace";
 
-const ENTRIES: &str = "SELECT epoch, sequence FROM credit_ledger WHERE workspace = {workspace:String}";
+const ENTRIES: &str =
+    "SELECT workspace, epoch, sequence FROM credit_ledger WHERE workspace IN {workspaces:Array(String)}";
 
 const LEDGER: &str = "SELECT epoch, sequence, kind, actor, period, at, postings, change
 FROM credit_ledger WHERE workspace = {workspace:String} ORDER BY epoch, sequence";
 
 const REVERSED: &str =
-    "SELECT period, concat(source, '\\n', id, '\\n', toString(toUnixTimestamp64Micro(time))) AS name
-FROM usage_events WHERE workspace = {workspace:String} AND reversed_at IS NOT NULL";
+    "SELECT workspace, period, concat(source, '\\n', id, '\\n', toString(toUnixTimestamp64Micro(time))) AS name
+FROM usage_events WHERE workspace IN {workspaces:Array(String)} AND reversed_at IS NOT NULL";
+
+/// What is read of several workspaces at once: one question for many, for each costs as much as one of one.
+type Each<T> = BTreeMap<WorkspaceId, T>;
 
 impl Store {
-    /// What was used of a workspace up to a decision; [`u64::MAX`] twice for all of it.
+    /// What was used up to a decision; [`u64::MAX`] twice for all of it.
     pub async fn used(
         &self,
-        workspace: &WorkspaceId,
+        workspaces: &[WorkspaceId],
         (epoch, sequence): (u64, u64),
-    ) -> Result<Vec<Usage>, WarehouseError> {
-        let query = self.of(USAGE, workspace).param("epoch", epoch).param("sequence", sequence);
+    ) -> Result<Each<Vec<Usage>>, WarehouseError> {
+        let query = self.of(USAGE, workspaces).param("epoch", epoch).param("sequence", sequence);
         let rows = self.fetch::<UsageRow>("usage", query).await?;
-        rows.into_iter().map(UsageRow::usage).collect::<Result<_, _>>().map_err(stored)
+        each(rows.into_iter().map(UsageRow::usage))
     }
 
-    /// Every cell of a workspace's rollups, with its version.
+    /// Every cell of the rollups, with its version.
     pub async fn cells(
         &self,
-        workspace: &WorkspaceId,
-    ) -> Result<BTreeMap<CellName, (Totals, u64)>, WarehouseError> {
-        let rows = self.fetch::<CellRow>("rollups", self.of(CELLS, workspace)).await?;
-        rows.into_iter().map(CellRow::cell).collect::<Result<_, _>>().map_err(stored)
+        workspaces: &[WorkspaceId],
+    ) -> Result<Each<BTreeMap<CellName, (Totals, u64)>>, WarehouseError> {
+        let rows = self.fetch::<CellRow>("rollups", self.of(CELLS, workspaces)).await?;
+        each(rows.into_iter().map(CellRow::cell))
     }
 
     /// Every account that the balances name.
     pub async fn accounts(
         &self,
-        workspace: &WorkspaceId,
-    ) -> Result<BTreeSet<(PeriodName, Account)>, WarehouseError> {
-        let rows = self.fetch::<AccountRow>("accounts", self.of(ACCOUNTS, workspace)).await?;
-        let named = |row: AccountRow| match row.account.parse() {
-            Ok(account) => Ok((row.period, account)),
-            Err(_) => Err(WarehouseError::Stored(row.account)),
-        };
-        rows.into_iter().map(named).collect()
+        workspaces: &[WorkspaceId],
+    ) -> Result<Each<BTreeSet<(PeriodName, Account)>>, WarehouseError> {
+        let rows = self.fetch::<AccountRow>("accounts", self.of(ACCOUNTS, workspaces)).await?;
+        let account =
+            |row: AccountRow| Ok::<_, AccountError>((row.workspace, (row.period, row.account.parse()?)));
+        each(rows.into_iter().map(account))
     }
 
-    /// The next events of a workspace since an instant, in the order of their time; none when there are
+    /// The next events since an instant, by workspace and in the order of their time; none when there are
     /// no more.
     pub async fn recorded(
         &self,
-        workspace: &WorkspaceId,
+        workspaces: &[WorkspaceId],
         since: Instant,
         after: Option<&Recorded>,
     ) -> Result<Vec<Recorded>, WarehouseError> {
-        let (time, source, id) =
-            after.map_or((0, "", ""), |last| (last.time, last.source.as_str(), last.id.as_str()));
-        let query = self.of(RECORDED, workspace).param("since", since.micros()).param("limit", PAGE_ROWS);
-        let query = query.param("time", time).param("source", source).param("id", id);
+        let query = self.of(RECORDED, workspaces).param("since", since.micros()).param("limit", PAGE_ROWS);
+        let query = match after {
+            Some(last) => query
+                .param("workspace", &last.workspace)
+                .param("time", last.time)
+                .param("source", &last.source)
+                .param("id", &last.id),
+            None => query.param("workspace", "").param("time", 0).param("source", "").param("id", ""),
+        };
         self.fetch("recorded events", query).await
     }
 
-    /// How many events of a workspace were recorded since an instant.
+    /// How many events were recorded since an instant.
     pub async fn count_recorded(
         &self,
-        workspace: &WorkspaceId,
+        workspaces: &[WorkspaceId],
         since: Instant,
     ) -> Result<u64, WarehouseError> {
-        let query = self.of(COUNT, workspace).param("since", since.micros());
+        let query = self.of(COUNT, workspaces).param("since", since.micros());
         Ok(self.fetch::<u64>("count of events", query).await?.first().copied().unwrap_or_default())
     }
 
-    /// The partitions that a workspace's events came from, with the last offset of those before `since`; -1 for none.
+    /// The partitions that events came from, with the last offset of those before `since`; -1 for none.
     pub async fn floors(
         &self,
-        workspace: &WorkspaceId,
+        workspaces: &[WorkspaceId],
         since: Instant,
-    ) -> Result<BTreeMap<i32, i64>, WarehouseError> {
-        let query = self.of(FLOORS, workspace).param("since", since.micros());
+    ) -> Result<Each<BTreeMap<i32, i64>>, WarehouseError> {
+        let query = self.of(FLOORS, workspaces).param("since", since.micros());
         let rows = self.fetch::<FloorRow>("offsets of events", query).await?;
-        Ok(rows.into_iter().map(|row| (row.partition, row.last)).collect())
+        each(rows.into_iter().map(|row| Ok::<_, IdError>((row.workspace, (row.partition, row.last)))))
     }
 
-    /// The newest epoch that any table saw of a workspace; 0 for none.
-    pub async fn epoch(&self, workspace: &WorkspaceId) -> Result<u64, WarehouseError> {
-        let rows = self.fetch::<u64>("epoch", self.of(EPOCH, workspace)).await?;
-        Ok(rows.first().copied().unwrap_or_default() >> 40)
+    /// The newest epoch that any table saw.
+    pub async fn epochs(&self, workspaces: &[WorkspaceId]) -> Result<Each<u64>, WarehouseError> {
+        let rows = self.fetch::<VersionRow>("epochs", self.of(EPOCHS, workspaces)).await?;
+        let epoch =
+            |row: VersionRow| Ok::<_, IdError>((WorkspaceId::parse(&row.workspace)?, row.version >> 40));
+        rows.into_iter().map(epoch).collect::<Result<_, _>>().map_err(stored)
     }
 
     /// How far every workspace had come.
@@ -267,20 +194,25 @@ impl Store {
         let rows = self.fetch::<VersionRow>("versions", self.reader.query(VERSIONS)).await?;
         let read = |row: VersionRow| {
             let id = WorkspaceId::parse(&row.workspace)?;
-            Ok((id, (row.version >> 40, row.version & ((1 << 40) - 1))))
+            Ok::<_, IdError>((id, (row.version >> 40, row.version & ((1 << 40) - 1))))
         };
         rows.into_iter().map(read).collect::<Result<_, _>>().map_err(stored)
     }
 
     /// Epoch and sequence of every ledger entry that has a row.
-    pub async fn entry_names(&self, workspace: &WorkspaceId) -> Result<BTreeSet<(u64, u64)>, WarehouseError> {
-        let rows = self.fetch::<EntryName>("ledger", self.of(ENTRIES, workspace)).await?;
-        Ok(rows.into_iter().map(|row| (row.epoch, row.sequence)).collect())
+    pub async fn entry_names(
+        &self,
+        workspaces: &[WorkspaceId],
+    ) -> Result<Each<BTreeSet<(u64, u64)>>, WarehouseError> {
+        let rows = self.fetch::<EntryName>("ledger", self.of(ENTRIES, workspaces)).await?;
+        each(rows.into_iter().map(|row| Ok::<_, IdError>((row.workspace, (row.epoch, row.sequence)))))
     }
 
     /// The ledger of a workspace in its order, without reasons and keys.
     pub async fn entries(&self, workspace: &WorkspaceId) -> Result<Vec<Entry>, WarehouseError> {
-        let rows = self.fetch::<EntryRow>("ledger", self.of(LEDGER, workspace)).await?;
+        let rows = self
+            .fetch::<EntryRow>("ledger", self.reader.query(LEDGER).param("workspace", workspace.as_str()))
+            .await?;
         let entry = |row: EntryRow| row.entry(workspace);
         rows.into_iter().map(entry).collect::<Result<_, _>>().map_err(|fault: serde_json::Error| {
             WarehouseError::Stored(format!("an entry of the ledger that cannot be read: {fault}"))
@@ -290,75 +222,35 @@ impl Store {
     /// The events that are marked as reversed, named as the ledger in Redis names them.
     pub async fn reversed(
         &self,
-        workspace: &WorkspaceId,
-    ) -> Result<BTreeSet<(PeriodName, String)>, WarehouseError> {
-        let rows = self.fetch::<ReversedRow>("reversed events", self.of(REVERSED, workspace)).await?;
-        Ok(rows.into_iter().map(|row| (Day::from_number(i32::from(row.period)), row.name)).collect())
-    }
-
-    fn of(&self, sql: &str, workspace: &WorkspaceId) -> clickhouse::query::Query {
-        self.reader.query(sql).param("workspace", workspace.as_str())
-    }
-}
-
-fn stored(fault: IdError) -> WarehouseError {
-    WarehouseError::Stored(fault.to_string())
-}
-
-impl EntryRow {
-    fn entry(self, workspace: &WorkspaceId) -> Result<Entry, serde_json::Error> {
-        Ok(Entry {
-            workspace: workspace.clone(),
-            epoch: self.epoch,
-            sequence: self.sequence,
-            kind: self.kind,
-            actor: self.actor,
-            reason: None,
-            idempotency_key: None,
-            request: None,
-            period: self.period,
-            at: Instant::from_micros(self.at),
-            postings: serde_json::from_str(&self.postings)?,
-            change: serde_json::from_str(&self.change)?,
-        })
-    }
-}
-
-impl UsageRow {
-    fn usage(self) -> Result<Usage, IdError> {
-        let drawn =
-            Drawn { user: self.from_user, team: self.from_team, pool: self.from_pool, overage: self.overage };
-        let team = Some(self.team).filter(|team| !team.is_empty());
-        Ok(Usage {
-            period: self.period,
-            day: self.day,
-            user: UserId::parse(&self.user)?,
-            feature: FeatureId::parse(&self.feature)?,
-            team: team.map(|team| TeamId::parse(&team)).transpose()?,
-            drawn,
-            totals: Totals {
-                credits: drawn.from_accounts(),
-                overage_credits: drawn.overage,
-                events: self.events,
-                overage_events: self.overage_events,
-                denied_events: self.denied_events,
-                denied_micro: self.denied_micro,
-            },
-        })
-    }
-}
-
-impl CellRow {
-    fn cell(self) -> Result<(CellName, (Totals, u64)), IdError> {
-        let name = (self.period, UserId::parse(&self.user)?, FeatureId::parse(&self.feature)?, self.day);
-        let totals = Totals {
-            credits: self.credits,
-            overage_credits: self.overage_credits,
-            events: self.events,
-            overage_events: self.overage_events,
-            denied_events: self.denied_events,
-            denied_micro: self.denied_credits,
+        workspaces: &[WorkspaceId],
+    ) -> Result<Each<BTreeSet<(PeriodName, String)>>, WarehouseError> {
+        let rows = self.fetch::<ReversedRow>("reversed events", self.of(REVERSED, workspaces)).await?;
+        let named = |row: ReversedRow| {
+            let period = Day::from_number(i32::from(row.period));
+            Ok::<_, IdError>((row.workspace, (period, row.name)))
         };
-        Ok((name, (totals, self.version)))
+        each(rows.into_iter().map(named))
     }
+
+    fn of(&self, sql: &str, workspaces: &[WorkspaceId]) -> clickhouse::query::Query {
+        let names: Vec<&str> = workspaces.iter().map(WorkspaceId::as_str).collect();
+        self.reader.query(sql).param("workspaces", names)
+    }
+}
+
+/// Sorts what was read by workspace.
+fn each<T, C: Default + Extend<T>, E: std::fmt::Display>(
+    rows: impl Iterator<Item = Result<(String, T), E>>,
+) -> Result<Each<C>, WarehouseError> {
+    let mut found: Each<C> = BTreeMap::new();
+    for row in rows {
+        let (workspace, value) = row.map_err(stored)?;
+        let workspace = WorkspaceId::parse(&workspace).map_err(stored)?;
+        found.entry(workspace).or_default().extend([value]);
+    }
+    Ok(found)
+}
+
+fn stored(fault: impl std::fmt::Display) -> WarehouseError {
+    WarehouseError::Stored(fault.to_string())
 }

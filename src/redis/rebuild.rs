@@ -118,8 +118,8 @@ impl RedisLedger {
         Ok(heads.into_iter().map(|(workspace, (epoch, _))| (workspace, epoch)).collect())
     }
 
-    /// Epoch and count of decisions and entries of each workspace that is in use.
-    async fn versions(
+    /// Epoch, and count of decisions, entries and other changes, of each workspace that is in use.
+    pub async fn versions(
         &self,
         workspaces: impl IntoIterator<Item = &WorkspaceId>,
     ) -> Result<BTreeMap<WorkspaceId, (u64, u64)>, RedisError> {
@@ -168,20 +168,24 @@ impl RedisLedger {
     /// Marks events that were recorded, so that each is recognised when it comes again.
     pub async fn restore_marks(
         &self,
-        workspace: &WorkspaceId,
-        events: &[Seen],
+        events: &[(WorkspaceId, Seen)],
         now: Instant,
     ) -> Result<(), RedisError> {
-        let heads = self.keys.heads(self.keys.shard_of(workspace));
-        for chunk in events.chunks(MARKS_MAX) {
-            let mut out = Packer::default();
-            pack_lives(&mut out, self.dedupe, chunk.len());
-            for event in chunk {
-                let identity = [workspace.as_str(), &event.source, &event.id];
-                let times = (event.time.micros(), event.arrived_at.micros());
-                pack_marks(&mut out, identity, times, now.micros(), self.dedupe);
+        let mut of_shard: BTreeMap<u16, Vec<&(WorkspaceId, Seen)>> = BTreeMap::new();
+        for event in events {
+            of_shard.entry(self.shard_of(&event.0)).or_default().push(event);
+        }
+        for (shard, events) in of_shard {
+            for chunk in events.chunks(MARKS_MAX) {
+                let mut out = Packer::default();
+                pack_lives(&mut out, self.dedupe, chunk.len());
+                for (workspace, event) in chunk {
+                    let identity = [workspace.as_str(), &event.source, &event.id];
+                    let times = (event.time.micros(), event.arrived_at.micros());
+                    pack_marks(&mut out, identity, times, now.micros(), self.dedupe);
+                }
+                self.office.run(&self.restore, &self.keys.heads(shard), &out.into_bytes()).await?;
             }
-            self.office.run(&self.restore, &heads, &out.into_bytes()).await?;
         }
         Ok(())
     }

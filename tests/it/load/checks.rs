@@ -70,7 +70,9 @@ pub async fn redis(ledger: &RedisLedger, spec: &Spec, tally: &Tally, period: Per
     for (w, (name, expected)) in spec.workspaces.iter().zip(&tally.workspaces).enumerate() {
         let state = ledger.workspace(&WorkspaceId::parse(name).unwrap(), &[period]).await.unwrap().unwrap();
         let book = &state.books[&period];
-        assert_eq!((state.epoch, state.sequence), (1, expected.verdicts.len() as u64), "{name}");
+        if state.epoch == 1 {
+            assert_eq!(state.sequence, expected.verdicts.len() as u64, "{name}");
+        }
         assert_eq!(book.total.micro(), expected.pool_micro, "{name}");
         assert_eq!((book.used.micro(), book.pool.used), (expected.used_micro, book.used), "{name}");
         assert_eq!(
@@ -104,17 +106,15 @@ pub async fn rows(settings: &Settings, ledger: &RedisLedger, spec: &Spec, tally:
     assert_eq!(count("SELECT count() FROM dead_letters").await, tally.rejects());
     let pools = count("SELECT count() FROM account_balances WHERE account = 'pool'").await;
     assert_eq!(pools, spec.workspaces.len() as u64);
-    let mut entries = 0;
+    let gaps = "SELECT countIf(number != last) FROM (
+        SELECT count() AS number, max(sequence) AS last FROM credit_ledger GROUP BY workspace, epoch)";
+    assert_eq!(count(gaps).await, 0, "entries are missing");
     for name in &spec.workspaces {
         let state = ledger.workspace(&WorkspaceId::parse(name).unwrap(), &[]).await.unwrap().unwrap();
-        entries += state.ledger_sequence;
+        let last = "SELECT max(sequence) FROM credit_ledger WHERE workspace = ? AND epoch = ?";
+        let last = client.query(last).bind(name).bind(state.epoch);
+        assert_eq!(last.fetch_one::<u64>().await.unwrap(), state.ledger_sequence, "{name}");
     }
-    assert_eq!(count("SELECT count() FROM credit_ledger").await, entries);
-    assert_eq!(
-        count("SELECT sum(last) FROM (SELECT max(sequence) AS last FROM credit_ledger GROUP BY workspace)")
-            .await,
-        entries
-    );
 }
 
 fn plain(totals: Totals) -> Cell {

@@ -23,7 +23,8 @@ pub struct Load {
     pub spec: Spec,
     /// What must become of it.
     pub tally: Tally,
-    period: PeriodName,
+    /// The one that all of it falls into.
+    pub period: PeriodName,
     produced_in: Duration,
 }
 
@@ -39,8 +40,8 @@ impl Load {
         Self { spec, tally: published.tally, period, produced_in: started.elapsed(), installation }
     }
 
-    /// All checks; how many decisions and dead letters were told more than once.
-    pub async fn check(&self) -> u64 {
+    /// All checks.
+    pub async fn check(&self) -> Checked {
         let (settings, stores) = (&self.installation.settings, &self.installation.stores);
         let (watch, input) = (Watch::new(&settings.kafka), &settings.kafka.topics.events);
         assert_eq!(watch.committed(), watch.ends(input), "committed to the end");
@@ -50,7 +51,7 @@ impl Load {
         checks::tables(&stores.tables, &self.spec, &self.tally, self.period).await;
         checks::redis(&stores.ledger, &self.spec, &self.tally, self.period).await;
         checks::rows(settings, &stores.ledger, &self.spec, &self.tally).await;
-        outcomes.repeats
+        Checked { repeats: outcomes.repeats, epoch: outcomes.epoch() }
     }
 
     /// The figures of a run, for people.
@@ -70,6 +71,14 @@ impl Load {
         println!("kills              {:>14}  committed at each: {:?}", drained.kills.len(), drained.kills);
         println!("told again         {repeats:>14}");
     }
+}
+
+/// What was seen on the way.
+pub struct Checked {
+    /// Decisions and dead letters that were told more than once.
+    pub repeats: u64,
+    /// The newest epoch that something was decided in.
+    pub epoch: u64,
 }
 
 /// A service at work, and who looks on.

@@ -53,7 +53,8 @@ pub struct Outcomes {
     pub repeats: u64,
     /// What was told of each record, as a hash.
     told: HashMap<Position, u64>,
-    verdicts: BTreeMap<String, Vec<(u64, Verdict)>>,
+    /// By epoch and sequence.
+    verdicts: BTreeMap<String, Vec<((u64, u64), Verdict)>>,
     cells: BTreeMap<CellKey, Cell>,
     rejected: BTreeMap<String, u64>,
 }
@@ -86,9 +87,9 @@ impl Outcomes {
     }
 
     fn count(&mut self, decision: &Decision<'_>, text: &str) {
-        assert_eq!(decision.epoch, 1, "{text}");
+        let place = (decision.epoch, decision.sequence);
         let verdict = verdict(decision.outcome, decision.reason).unwrap_or_else(|| panic!("{text}"));
-        self.verdicts.entry(decision.workspace.to_owned()).or_default().push((decision.sequence, verdict));
+        self.verdicts.entry(decision.workspace.to_owned()).or_default().push((place, verdict));
         let (asked, drawn) = (micro(decision.credits), &decision.drawn);
         let drawn = [drawn.user, drawn.team, drawn.pool, drawn.overage].map(micro);
         let from_pool = if verdict == Verdict::Allowed { asked } else { 0 };
@@ -133,13 +134,21 @@ impl Outcomes {
         }
     }
 
-    /// Each decision by its sequence, all sums, and the reasons of the dead letters.
+    /// The newest epoch.
+    pub fn epoch(&self) -> u64 {
+        self.verdicts.values().flatten().map(|((epoch, _), _)| *epoch).max().unwrap_or_default()
+    }
+
+    /// Each decision by its place, all sums, and the reasons of the dead letters.
     pub fn check_against(&self, spec: &Spec, tally: &Tally) {
         for (name, expected) in spec.workspaces.iter().zip(&tally.workspaces) {
             let mut found = self.verdicts.get(name).cloned().unwrap_or_default();
             found.sort_unstable();
-            let gapless = found.iter().map(|(sequence, _)| *sequence).eq(1..=found.len() as u64);
-            assert!(gapless, "{name}: a sequence is missing or there twice");
+            for (before, after) in found.iter().zip(&found[1..]) {
+                let ((epoch, sequence), next) = (before.0, after.0);
+                let follows = next == (epoch, sequence + 1) || (next.0 > epoch && next.1 == 1);
+                assert!(follows, "{name}: {next:?} comes after {:?}", before.0);
+            }
             for (at, (found, expected)) in
                 found.iter().map(|(_, verdict)| verdict).zip(&expected.verdicts).enumerate()
             {

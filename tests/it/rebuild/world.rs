@@ -237,8 +237,9 @@ impl World {
 
     /// What a workspace is, but for holds and what counts decisions.
     pub async fn state(&self, id: &WorkspaceId) -> Option<State> {
-        let everything = self.it.stores.tables.cells(id).await.unwrap();
-        let accounts = self.it.stores.tables.accounts(id).await.unwrap();
+        let alone = std::slice::from_ref(id);
+        let everything = self.it.stores.tables.cells(alone).await.unwrap().remove(id).unwrap_or_default();
+        let accounts = self.it.stores.tables.accounts(alone).await.unwrap().remove(id).unwrap_or_default();
         let mut periods: BTreeSet<PeriodName> = everything.into_keys().map(|(period, ..)| period).collect();
         periods.extend(accounts.into_iter().map(|(period, _)| period));
         let periods: Vec<PeriodName> = periods.into_iter().collect();
