@@ -1,13 +1,18 @@
 //! The API's listener: refuses to be open to the world, serves until told to stop, and lets what runs
 //! come to its end.
 
-use std::future::IntoFuture;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::Stores;
 use super::intake::Topic;
@@ -18,6 +23,8 @@ use crate::http::{self, Api};
 
 /// How long requests may run on after the listener has closed.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// Before the next attempt, when a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the API answers from. Errors: settings of keys or provider that cannot be used.
 pub fn api(settings: &Settings, stores: &Stores, office: Arc<dyn Office>) -> anyhow::Result<Arc<Api>> {
@@ -39,22 +46,49 @@ pub async fn listen(api: &Api) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on http.listen = {address}"))
 }
 
-/// Serves until `shutdown` is cancelled, then lets requests that run come to their end.
+/// Serves until `shutdown` is cancelled, then lets requests that run come to their end. A client that takes
+/// too long over the head of a request is let go: axum's own loop would wait for it for ever.
 pub async fn serve_api(
     listener: TcpListener,
     api: Arc<Api>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let stop = shutdown.clone();
-    let serving = axum::serve(listener, http::router(api)).with_graceful_shutdown(stop.cancelled_owned());
-    let drained = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(DRAIN_DEADLINE).await;
-    };
-    tokio::select! {
-        ended = serving.into_future() => ended.context("the API has ended"),
-        () = drained => Ok(()), // whoever is still there has been told by the closed connection
+    let head_timeout = Duration::from_millis(api.settings.head_timeout_ms);
+    let (router, connections) = (http::router(api), TaskTracker::new());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                connections.spawn(serve_one(stream, router.clone(), head_timeout, shutdown.clone()));
+            }
+            Err(fault) => {
+                // A client that is gone already, or no file is left to open: others end meanwhile.
+                tracing::debug!(%fault, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
     }
+    drop(listener);
+    connections.close();
+    // Whoever is still there after that is told by the closed connection.
+    let _ = tokio::time::timeout(DRAIN_DEADLINE, connections.wait()).await;
+    Ok(())
+}
+
+async fn serve_one(stream: TcpStream, router: Router, head_timeout: Duration, stop: CancellationToken) {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    // Its errors are the client's: what it sent was no request, or it went away.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::alert::Alert;
 use super::credits::Credits;
 use super::decision::Decision;
+use super::event::shorten;
 use super::hold::Settle;
 use super::ids::{FeatureId, TeamId, UserId, WorkspaceId};
 use super::period::{Day, Instant, PeriodName};
@@ -41,12 +42,12 @@ pub struct AccountError(String);
 impl std::str::FromStr for Account {
     type Err = AccountError;
     fn from_str(text: &str) -> Result<Self, AccountError> {
-        let fault = |_| AccountError(text.to_owned());
+        let fault = |_| AccountError(shorten(text));
         match text.split_once(':') {
             None if text == "pool" => Ok(Self::Pool),
             Some(("team", id)) => TeamId::parse(id).map(Self::Team).map_err(fault),
             Some(("user", id)) => UserId::parse(id).map(Self::User).map_err(fault),
-            _ => Err(AccountError(text.to_owned())),
+            _ => Err(AccountError(shorten(text))),
         }
     }
 }

@@ -56,6 +56,8 @@ use crate::domain::reports::Reports;
 pub struct Settings {
     /// Address of the API and the console.
     pub listen: SocketAddr,
+    /// Longest that the head of a request may take to come, and an idle connection stays.
+    pub head_timeout_ms: u64,
     /// Longest that a request may take to be answered.
     pub request_timeout_ms: u64,
     /// Requests that may run at once; others are turned away.

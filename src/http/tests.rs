@@ -76,6 +76,7 @@ impl Office for Closed {
 pub fn settings() -> Settings {
     Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        head_timeout_ms: 30_000,
         request_timeout_ms: 30_000,
         requests_in_flight_max: 64,
         body_bytes_max: 8 * 1024 * 1024,

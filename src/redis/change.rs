@@ -39,20 +39,24 @@ impl RedisLedger {
         }
         let shard = self.keys.shard_of(workspace);
         let mut known = self.known(workspace).await;
+        let mut opens = false;
         for _ in 0..ATTEMPTS {
-            let placing = placed(workspace, &known, change, now)?;
+            let running = known.calendar.period_of(now);
+            let mut placing = placed(workspace, &known, change, now)?;
+            placing.opens = opens && placing.splits(&running);
             let argument = pack(workspace, &known, &placing, change, author, now);
             let bytes = self.office.run(&self.change, &self.keys.heads(shard), &argument).await?;
             match read(&bytes, shard)? {
                 Answer::Unready(unready) => {
-                    let period = known.calendar.period_of(now);
-                    self.mend(workspace, &mut known, unready, period, now).await?;
+                    // The running period is opened by the calendar in force; one that begins with the plan, by the
+                    // call that brings it, for a plan that is refused must leave no period behind.
+                    opens |= matches!(unready, Unready::Unopened(_)) && placing.splits(&running);
+                    self.mend(workspace, &mut known, unready, running, now).await?;
                 }
                 Answer::Refused(refusal) => return Ok(Err(refusal)),
                 Answer::Done(changed) => {
-                    if let Some(next) = placing.next {
-                        known.set_calendar(next);
-                    }
+                    // A plan's calendar is not taken over: this may be the answer to the same plan of
+                    // before, and another is in force since. The next call is told which.
                     self.learned(workspace, known).await;
                     return Ok(Ok(*changed));
                 }
@@ -102,6 +106,16 @@ struct Placing {
     period: Period,
     next: Option<Calendar>,
     effective_from: Option<Instant>,
+    /// Whether the call opens the period that the plan begins with.
+    opens: bool,
+}
+
+impl Placing {
+    /// Whether a plan takes the place of one that has not begun, whose wait had stretched the running period:
+    /// that ends where it would have ended without, and now lies in the next.
+    fn splits(&self, running: &Period) -> bool {
+        self.next.is_some() && self.period.name != running.name
+    }
 }
 
 fn placed(
@@ -115,14 +129,21 @@ fn placed(
         Change::Plan(plan) => {
             let (next, from) =
                 known.calendar.with_plan(now, &plan.timezone, plan.anchor_day).map_err(fault)?;
-            Placing { period: next.period_of(now), next: Some(next), effective_from: Some(from) }
+            Placing {
+                period: next.period_of(now),
+                next: Some(next),
+                effective_from: Some(from),
+                opens: false,
+            }
         }
         Change::Reversal(event) => {
             let unnamed = Period { name: event.period, ..Period::default() };
             let period = known.calendar.period_named(event.period).unwrap_or(unnamed);
-            Placing { period, next: None, effective_from: None }
+            Placing { period, next: None, effective_from: None, opens: false }
         }
-        _ => Placing { period: known.calendar.period_of(now), next: None, effective_from: None },
+        _ => {
+            Placing { period: known.calendar.period_of(now), next: None, effective_from: None, opens: false }
+        }
     })
 }
 
@@ -191,7 +212,7 @@ fn pack_arguments(out: &mut Packer, change: &Change, placing: &Placing) {
 
 fn pack_plan(out: &mut Packer, plan: &Plan, placing: &Placing) {
     let calendar = placing.next.clone().unwrap_or_default();
-    out.array(4).int(calendar.version() as i64).text(&calendar.stored());
+    out.array(5).int(calendar.version() as i64).text(&calendar.stored());
     out.array(7).int(plan.monthly_credits.micro()).int(i64::from(plan.enforcement == Enforcement::Soft));
     out.int(optional(plan.default_user_limit)).int(plan.carry_over as i64);
     let thresholds: Vec<i64> = plan.thresholds.percents().iter().map(|percent| i64::from(*percent)).collect();
@@ -199,7 +220,7 @@ fn pack_plan(out: &mut Packer, plan: &Plan, placing: &Placing) {
     let (seats, each) =
         plan.seats.map_or((-1, 0), |seats| (i64::from(seats.seats), seats.credits_per_seat.micro()));
     out.int(seats).int(each);
-    out.int(placing.effective_from.map_or(-1, Instant::millis));
+    out.int(placing.effective_from.map_or(-1, Instant::millis)).int(i64::from(placing.opens));
 }
 
 fn pack_user(out: &mut Packer, change: &UserChange) {

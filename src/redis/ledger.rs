@@ -11,7 +11,7 @@ use super::keys::Keys;
 use super::link::Link;
 use super::reply::{self, Reply};
 use super::request::{Known, Moved, Request};
-use super::{Dedupe, RedisError, Settings};
+use super::{Dedupe, RedisError, Scripts, Settings};
 use crate::domain::WorkspaceId;
 use crate::domain::calendar::Calendar;
 use crate::domain::decision::Decision;
@@ -58,35 +58,31 @@ pub struct RedisLedger {
 impl RedisLedger {
     /// A ledger that connects at its first call. Errors: an address that cannot be read.
     pub fn new(settings: &Settings, dedupe: Dedupe) -> Result<Self, RedisError> {
-        let library = [include_str!("scripts/lib.lua"), include_str!("scripts/holds.lua")].concat();
-        let books = [&library, include_str!("scripts/books.lua")].concat();
-        let script = |parts: &[&str]| Script::new(&parts.concat());
+        Self::with_scripts(settings, dedupe, &Scripts::default())
+    }
+
+    /// The same over these scripts.
+    pub fn with_scripts(settings: &Settings, dedupe: Dedupe, scripts: &Scripts) -> Result<Self, RedisError> {
+        let script = |names: &[&str]| Script::new(&scripts.joined(names));
+        let books = |name: &str| script(&["lib", "holds", "books", name]);
         let keys = Keys::new(&settings.name, settings.shards);
         Ok(Self {
             link: Link::new(settings)?,
             office: Link::new(settings)?,
-            decide: script(&[
-                &library,
-                include_str!("scripts/marks.lua"),
-                include_str!("scripts/decide.lua"),
-            ]),
-            hold: script(&[&books, include_str!("scripts/hold.lua")]),
-            open: script(&[&books, include_str!("scripts/open.lua")]),
-            sweep: script(&[&books, include_str!("scripts/sweep.lua")]),
-            keep: script(&[&books, include_str!("scripts/keep.lua")]),
-            published: script(&[include_str!("scripts/published.lua")]),
+            decide: script(&["lib", "holds", "marks", "decide"]),
+            hold: books("hold"),
+            open: books("open"),
+            sweep: books("sweep"),
+            keep: books("keep"),
+            published: script(&["published"]),
             claim: Script::new(super::outbox::CLAIM),
-            stop: script(&[&library, include_str!("scripts/stop.lua")]),
-            restore: script(&[
-                &library,
-                include_str!("scripts/marks.lua"),
-                include_str!("scripts/restore.lua"),
-            ]),
+            stop: script(&["lib", "holds", "stop"]),
+            restore: script(&["lib", "holds", "marks", "restore"]),
             begin: Script::new(super::rebuild::BEGIN),
             renew: Script::new(super::rebuild::RENEW),
             release: Script::new(super::outbox::RELEASE),
             token: format!("{}-{:x}", std::process::id(), HashMap::<(), ()>::new().hasher().hash_one(0)),
-            change: script(&[&books, include_str!("scripts/change.lua")]),
+            change: books("change"),
             dedupe,
             call_bounds: (settings.call_events_max.max(1), settings.call_users_max.max(1)),
             shards: (0..keys.shards()).map(|_| Mutex::default()).collect(),

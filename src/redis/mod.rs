@@ -17,6 +17,7 @@ mod rebuild;
 mod remembered;
 mod reply;
 mod request;
+mod scripts;
 mod told;
 mod view;
 
@@ -24,10 +25,12 @@ use serde::Deserialize;
 
 use crate::domain::ports::Fault;
 
+pub use codec::{Malformed, Packer, Unpacker};
 pub use hold::Held;
 pub use inspect::Snapshot;
 pub use ledger::RedisLedger;
 pub use rebuild::{Restored, Seen};
+pub use scripts::{Misfit, Scripts};
 
 /// Where Redis is, and how its state is laid out.
 #[derive(Debug, Clone, Deserialize)]

@@ -1,6 +1,7 @@
 //! The ledger in the real Redis: against the model, and what it remembers and for how long.
 
 mod again;
+mod calendar;
 mod holds;
 mod memory;
 pub mod model;

@@ -13,6 +13,7 @@ mod api;
 mod clickhouse;
 mod dashboard;
 mod docs;
+mod hostile;
 mod http;
 mod kafka;
 mod ledger;

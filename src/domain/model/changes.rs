@@ -84,6 +84,11 @@ impl Tenant {
     fn put_plan(&mut self, plan: &Plan, now: Instant) -> Result<(), Refusal> {
         let first = self.state.calendar.version() == 0;
         let before = self.state.monthly_credits;
+        if !first {
+            // It may end here: a plan that has not begun had stretched it, and this one takes its place.
+            let running = self.state.calendar.period_of(now);
+            self.open(&running);
+        }
         if let Ok((calendar, _)) = self.state.calendar.with_plan(now, &plan.timezone, plan.anchor_day) {
             self.state.calendar = calendar;
         }

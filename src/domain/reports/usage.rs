@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::Placed;
 use crate::domain::credits::MICRO;
+use crate::domain::event::shorten;
 use crate::domain::ids::{FeatureId, UserId};
 use crate::domain::ledger::Totals;
 use crate::domain::period::{Day, PeriodName};
@@ -60,6 +61,7 @@ impl std::str::FromStr for Dimension {
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|dimension| dimension.as_str() == text);
         known.ok_or_else(|| {
+            let text = shorten(text);
             format!("{text:?} is no dimension: give some of user, feature, team, model, day, month")
         })
     }

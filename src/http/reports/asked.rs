@@ -7,6 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::alert::Scope;
 use crate::domain::decision::Outcome;
+use crate::domain::event::shorten;
 use crate::domain::ledger::Account;
 use crate::domain::reports::{
     AlertPlace, AlertQuery, Dimension, EventPlace, EventQuery, LedgerPlace, LedgerQuery, UsagePlace,
@@ -241,7 +242,7 @@ fn one_of<T: Copy>(name: &str, word: &str, known: &[(&str, T)]) -> Result<T, Pro
     let found = known.iter().find(|(text, _)| *text == word).map(|(_, value)| *value);
     found.ok_or_else(|| {
         let words: Vec<&str> = known.iter().map(|(text, _)| *text).collect();
-        refused(format!("{name} {word:?} is none of {}", words.join(", ")))
+        refused(format!("{name} {:?} is none of {}", shorten(word), words.join(", ")))
     })
 }
 

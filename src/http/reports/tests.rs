@@ -193,6 +193,12 @@ async fn what_cannot_be_asked_is_refused() {
         let (status, problem) = get(&api, path).await;
         assert_eq!((status, &problem["code"]), (422, &json!(code)), "{path}");
     }
+    let long = "x".repeat(5_000);
+    for parameter in ["usage?group_by", "events?outcome", "ledger?account", "alerts?scope"] {
+        let (status, problem) = get(&api, &format!("/w/{parameter}={long}")).await;
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(status == 422 && detail.len() < 300, "{parameter} is quoted short: {detail}");
+    }
     for resource in ["usage", "events", "ledger", "alerts", "forecast"] {
         let (status, problem) = get(&api, &format!("/never/{resource}")).await;
         assert_eq!((status, &problem["code"]), (404, &json!("unknown_workspace")), "{resource}");

@@ -6,7 +6,8 @@
 --                  now in ms, {actor, reason, idempotency key, place, request}, kind, change as JSON text, arguments}
 --   place and request are digests, '' without a key; arguments by kind, amounts in microcredits, -1 and '' for none:
 --     plan     {new calendar version, calendar text, {monthly credits, 1 when soft, default user limit, carry-over,
---               {threshold, ...}, seats, credits per seat}, effective from ms}
+--               {threshold, ...}, seats, credits per seat}, effective from ms,
+--               1 to open the period, when it begins with this plan}
 --     user, users  {user, 1 when limit is set, limit, 1 when team is set, team, suspended or -1 to keep,
 --               allocation or -1 to keep, 1 to apply now, ...}
 --     team     {team, default user limit, monthly reserve, 1 to apply now}
@@ -44,7 +45,7 @@ local function refused(code, account, left, wanted)
   return remember(space.id, who, answer)
 end
 
--- 2. The period: a first plan opens it, every other change finds it open.
+-- 2. The period: a first plan opens it, and one that ends the wait for another, every other change finds it open.
 local book = book_of(space, period)
 local first_plan = kind == 'plan' and settings[1] == 0
 local monthly_before = settings[2]
@@ -56,6 +57,8 @@ if kind == 'plan' then
     space.settings = settings
     planned = true
     if open_period(space, period, now) == nil then return pack({'rebuild'}) end
+  elseif args[5] == 1 and open_period(space, period, now) == nil then -- with the plan that was in force so far
+    return pack({'rebuild'})
   end
 elseif not planned and (kind == 'top_up' or kind == 'transfer' or kind == 'grant') then
   return refused('no_plan')

@@ -4,14 +4,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use proptest::strategy::{Strategy as _, ValueTree as _};
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tollgate::app::rebuild::Rebuilder;
 use tollgate::clickhouse::Store;
 use tollgate::domain::book::{Book, Workspace};
-use tollgate::domain::change::{Author, Change, IdempotencyKey, Plan, Reversed};
+use tollgate::domain::change::{Author, Change, IdempotencyKey, Reversed};
 use tollgate::domain::decision::Outcome;
 use tollgate::domain::event::{Arrival, Position, UsageEvent};
 use tollgate::domain::hold::HoldState;
@@ -27,13 +25,16 @@ use tollgate::pipeline::relay::Relay;
 use tollgate::redis::RedisLedger;
 
 use crate::ledger::event;
-use crate::ledger::model::ops::{Op, Spend, feature, hold, op, user, workspace};
-use crate::support::{Installation, client, redis};
+use crate::ledger::model::ops::{Op, Spend, feature, hold, user, workspace};
+use crate::support::{Installation, client, forget, redis};
 
 const HOUR: i64 = 3_600_000_000;
 
 /// Everything that a comparison looks at: settings as text, books, users.
 pub type State = (String, Vec<(PeriodName, Book)>, BTreeSet<String>);
+
+/// Keys with what they hold, as Redis dumps it.
+pub type Keys = std::collections::BTreeMap<String, Vec<u8>>;
 
 /// An installation whose time ends now.
 pub struct World {
@@ -47,17 +48,6 @@ pub struct World {
     pub recorded: BTreeSet<i64>,
     /// Changes made under a key, with what was answered.
     pub keyed: Vec<(WorkspaceId, Change, Author, String)>,
-}
-
-/// So many operations, the same for the same seed.
-pub fn operations(seed: u8, count: usize) -> Vec<Op> {
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
-    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let rest = (0..count).map(|_| op().new_tree(&mut runner).unwrap().current());
-    // A life of some wealth: otherwise nearly everything is denied or refused.
-    let plan = |credits| Change::Plan(Plan::monthly(Credits::whole(credits)));
-    let start = [1_000, 20_000, 400].into_iter().zip(0..).map(|(credits, n)| Op::Change(n, plan(credits)));
-    start.chain(rest).collect()
 }
 
 impl World {
@@ -135,7 +125,14 @@ impl World {
                 let fresh = self.delivered[self.delivered.len() - spends.len()..].to_vec();
                 self.decide(&fresh).await;
             }
-            Op::Redeliver(_) | Op::Check(..) => {}
+            Op::Redeliver(_) | Op::Check(..) | Op::Again(..) => {}
+            Op::Keep(_) | Op::Stale(_) | Op::Lose(..) => {} // here Redis loses everything, at the end of a life
+            Op::Resend(n) => {
+                let Some(first) = self.delivered.get(n % self.delivered.len().max(1)) else { return };
+                let again = self.arrived(first.event.clone());
+                self.delivered.push(again.clone());
+                self.decide(&[again]).await;
+            }
             Op::Change(n, change) => self.change(&workspace(*n), change).await,
             Op::Reverse(n) => {
                 let Some((id, event)) = self.decided.get(n % self.decided.len().max(1)).cloned() else {
@@ -206,6 +203,36 @@ impl World {
             offsets.add_partition_offset(&settings.topics.events, partition, Offset::Offset(next)).unwrap();
         }
         reader.commit(&offsets, CommitMode::Sync).unwrap();
+    }
+
+    /// Every key of the installation as it stands.
+    pub fn keys(&self) -> Keys {
+        let names: Vec<String> =
+            redis(::redis::cmd("KEYS").arg(format!("{}:*", self.it.settings.redis.name)));
+        let dump = |name: String| {
+            let bytes = redis(::redis::cmd("DUMP").arg(&name));
+            (name, bytes)
+        };
+        names.into_iter().map(dump).collect()
+    }
+
+    /// Puts an older copy in the place of what is there.
+    pub fn put_back(&self, keys: &Keys) {
+        forget(&self.it.settings.redis.name);
+        for (name, bytes) in keys {
+            let restore = ::redis::cmd("RESTORE").arg(name).arg(0).arg(bytes.as_slice()).clone();
+            redis::<String>(&restore);
+        }
+    }
+
+    /// Loses what belongs to one workspace alone.
+    pub fn forget_workspace(&self, id: &WorkspaceId) {
+        let prefix = format!("{}:{{s{:02}}}:", self.it.settings.redis.name, self.ledger().shard_of(id));
+        let names: Vec<String> = redis(::redis::cmd("KEYS").arg(format!("{prefix}?:{id}*")));
+        for name in names {
+            redis::<i64>(::redis::cmd("DEL").arg(name));
+        }
+        redis::<i64>(::redis::cmd("HDEL").arg(format!("{prefix}heads")).arg(id.as_str()));
     }
 
     /// What a workspace is, but for holds and what counts decisions.

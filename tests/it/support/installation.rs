@@ -41,9 +41,14 @@ impl Installation {
         // Both are held until both are known, so that they differ.
         let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [api, ops] = ports.map(|port| port.local_addr().unwrap());
+        // A table that has a key already is not opened again: its others stand beside it.
+        let (http, more) = match more.strip_prefix("[http]\n") {
+            Some(keys) => (keys.lines().map(|key| format!("http.{key}\n")).collect::<String>(), ""),
+            None => (String::new(), more),
+        };
         let text = format!(
             "kafka.group = \"{name}\"\nredis.name = \"{name}\"\nclickhouse.database = \"{name}\"\n\
-             http.listen = \"{api}\"\nops.listen = \"{ops}\"\n\
+             http.listen = \"{api}\"\nops.listen = \"{ops}\"\n{http}\
              [kafka.topics]\nevents = \"{name}-events\"\ndecisions = \"{name}-decisions\"\n\
              dead_letters = \"{name}-dead-letters\"\nledger = \"{name}-ledger\"\nalerts = \"{name}-alerts\"\n{more}\n"
         );

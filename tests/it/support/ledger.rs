@@ -1,6 +1,6 @@
 //! Names and ledgers in the real Redis.
 
-use tollgate::redis::{Dedupe, RedisLedger, Settings};
+use tollgate::redis::{Dedupe, RedisLedger, Scripts, Settings};
 
 /// A name that no other test and no other run has.
 pub fn unique(what: &str) -> String {
@@ -19,6 +19,11 @@ pub const DEDUPE: Dedupe =
 
 /// A ledger under a name of its own, with few shards so that workspaces meet in calls.
 pub fn ledger(name: &str, call_events_max: usize) -> RedisLedger {
+    ledger_of(name, call_events_max, &Scripts::default())
+}
+
+/// The same over these scripts.
+pub fn ledger_of(name: &str, call_events_max: usize, scripts: &Scripts) -> RedisLedger {
     let settings = Settings {
         url: redis_url(),
         name: name.to_owned(),
@@ -28,7 +33,7 @@ pub fn ledger(name: &str, call_events_max: usize) -> RedisLedger {
         connect_timeout_ms: 2_000,
         response_timeout_ms: 5_000,
     };
-    RedisLedger::new(&settings, DEDUPE).unwrap()
+    RedisLedger::with_scripts(&settings, DEDUPE, scripts).unwrap()
 }
 
 /// Runs one command on the real Redis.

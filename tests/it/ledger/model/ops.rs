@@ -1,6 +1,9 @@
-//! Random operations of administrators, clients and producers on a few workspaces.
+//! Random operations of administrators, clients and producers on a few workspaces, and what may befall
+//! their state.
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tollgate::domain::change::{
     CarryOver, Change, Enforcement, LimitSetting, Plan, Seats, Thresholds, UserChange,
 };
@@ -25,7 +28,11 @@ pub enum Op {
     Events(Vec<Spend>),
     /// Delivers the last so many events again.
     Redeliver(usize),
+    /// A producer sends one of the events again, as it was.
+    Resend(usize),
     Change(u8, Change),
+    /// One of the requests so far comes again under its key; the second says whether with another body.
+    Again(usize, bool),
     /// Gives back the credits of one of the events decided so far.
     Reverse(usize),
     Check(u8, Wish),
@@ -33,6 +40,21 @@ pub enum Op {
     /// Publishes the event of a hold that is settling.
     Settled(u8, u8),
     Sleep(i64),
+    /// A copy of a workspace's state is made.
+    Keep(u8),
+    /// The copy takes the place of the state for a moment.
+    Stale(u8),
+    /// A part of the state is gone for a moment.
+    Lose(u8, Part),
+}
+
+/// What of a workspace's state is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    All,
+    Head,
+    Settings,
+    Book,
 }
 
 pub fn user(n: u8) -> UserId {
@@ -194,5 +216,54 @@ pub fn op() -> impl Strategy<Value = Op> {
         4 => (0..3_u8, hold_request()).prop_map(|(workspace, request)| Op::Hold(workspace, request)),
         2 => (0..3_u8, 0..6_u8).prop_map(|(workspace, hold)| Op::Settled(workspace, hold)),
         1 => prop_oneof![1..3_i64, Just(30), Just(24 * 20), Just(24 * 70)].prop_map(Op::Sleep),
+        1 => any::<usize>().prop_map(Op::Resend),
+        1 => (any::<usize>(), prop::bool::weighted(0.2)).prop_map(|(n, other)| Op::Again(n, other)),
+        1 => misfortune(),
     ]
+}
+
+fn misfortune() -> impl Strategy<Value = Op> {
+    let part = prop::sample::select(vec![Part::All, Part::Head, Part::Settings, Part::Book]);
+    prop_oneof![
+        (0..3_u8).prop_map(Op::Keep),
+        (0..3_u8).prop_map(Op::Stale),
+        (0..3_u8, part).prop_map(|(workspace, part)| Op::Lose(workspace, part)),
+    ]
+}
+
+/// What leads to the largest total: a plan of that much, and usage that goes on beyond it.
+pub fn largest_total(n: u8) -> Vec<Op> {
+    let largest = Plan::monthly(Credits::TOTAL_MAX);
+    let plan = Change::Plan(Plan { enforcement: Enforcement::Soft, ..largest });
+    let micro = Credits::EVENT_MAX.micro();
+    let spend = |id| Spend { workspace: n, user: 0, feature: 0, id, time_shift_hours: 0, micro, hold: None };
+    vec![Op::Change(n, plan), Op::Events((70..82).map(spend).collect())]
+}
+
+/// What leads to a period that cannot open with all standing amounts: more is promised than the plan brings.
+pub fn short_opening(n: u8) -> Vec<Op> {
+    let plan = Change::Plan(Plan::monthly(Credits::whole(10)));
+    let standing = Change::User(UserChange {
+        user: user(1),
+        limit: None,
+        team: None,
+        monthly_allocation: Some(Credits::whole(60)),
+        apply_now: false,
+        suspended: None,
+    });
+    let top_up = Change::TopUp { credits: Credits::whole(1) };
+    vec![Op::Change(n, plan), Op::Change(n, standing), Op::Sleep(24 * 31), Op::Change(n, top_up)]
+}
+
+/// So many operations, the same for the same seed.
+pub fn operations(seed: u64, count: usize) -> Vec<Op> {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let mut runner =
+        TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let rest = (0..count).map(|_| op().new_tree(&mut runner).unwrap().current());
+    // A life of some wealth: otherwise nearly everything is denied or refused.
+    let plan = |credits| Change::Plan(Plan::monthly(Credits::whole(credits)));
+    let start = [1_000, 20_000, 400].into_iter().zip(0..).map(|(credits, n)| Op::Change(n, plan(credits)));
+    start.chain(rest).collect()
 }
