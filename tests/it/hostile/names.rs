@@ -204,7 +204,6 @@ async fn bombs(it: &Installation, api: &Api, service: &crate::support::Service) 
         format!("{{\"credits\":{}", "[".repeat(8_000_000)),
         format!("{{\"credits\":[{}0]}}", "0,".repeat(3_900_000)),
         format!("{{\"credits\":1,\"reason\":\"{}\"}}", "x".repeat(8_000_000)),
-        "y".repeat(10_000_000),
     ];
     for body in large {
         let (length, started) = (body.len(), std::time::Instant::now());
@@ -212,6 +211,10 @@ async fn bombs(it: &Installation, api: &Api, service: &crate::support::Service) 
         println!("a body of {length} bytes: {} in {:?}", answer.status, started.elapsed());
         assert!([400, 413, 422].contains(&answer.status) && answer.text.len() < 4_096, "{}", answer.status);
     }
+    // One that is too large is refused by what it announces; the client may find the connection closed.
+    let head = [format!("POST {path} HTTP/1.1"), "Content-Type: application/json".to_owned()];
+    let said = service.ask(&[head[0].as_str(), head[1].as_str()], &"y".repeat(10_000_000)).await;
+    assert!(said.as_ref().is_none_or(|said| said.starts_with("HTTP/1.1 413")), "{said:?}");
     let gzip = [("Content-Encoding", "gzip")];
     let answer = api.send_text("POST", path, &gzip, Some("\u{1f}\u{8}\0\0\0".to_owned())).await;
     assert!([400, 415].contains(&answer.status), "gzip is not undone: {}", answer.text);
