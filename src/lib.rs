@@ -58,6 +58,7 @@
 //! | [`http`] | the API, one file a resource, and the operators' page | [`domain`] |
 //! | [`simulate`] | seeded events, and an independent count of what must become of them | [`domain`], [`kafka`] |
 //! | [`config`], [`metrics`] | settings gathered; every metric declared once | |
+//! | [`crash`] | points where a development build dies when a test asks for it | nothing |
 //! | [`app`], [`cli`] | wiring and commands; no rule | everything |
 //!
 //! `tests/tidy.rs` keeps this table.
@@ -75,6 +76,7 @@ pub mod app;
 pub mod cli;
 pub mod clickhouse;
 pub mod config;
+pub mod crash;
 pub mod domain;
 pub mod http;
 pub mod kafka;

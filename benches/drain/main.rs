@@ -63,8 +63,8 @@ async fn bench() {
     let service = processes::cpu_micros(&[("tollgate", drain.service.pid())]);
     let after = processes::cpu_micros(&servers);
     let drained = drain.stop();
-    let repeats = load.check().await;
-    load.print(&drained, repeats);
+    let checked = load.check().await;
+    load.print(&drained, checked.repeats);
     let servers = after.into_iter().map(|(name, micros)| (name, micros.saturating_sub(before[name])));
     print(load.spec.records, drained.elapsed, &service.into_iter().chain(servers).collect());
     load.installation.remove().await;

@@ -2,15 +2,16 @@
 //!
 //! Nothing is ever decided on a state that lacks something:
 //!
-//! - **It is noticed.** ClickHouse tells at the start, and after every fault of Redis, how far each workspace
-//!   had come ([`Rebuilder::compare`]); whoever finds less in Redis refuses. Redis is always written before the
-//!   tables, so less there than here is a loss, and a state that no table knows of has nothing recorded that it
-//!   could forget: its events are still to be read from Kafka.
+//! - **It is noticed.** ClickHouse and the ledger topic tell at the start, and after every fault of Redis, how
+//!   far each workspace had come ([`Rebuilder::compare`]); whoever finds less in Redis refuses. Redis is always
+//!   written before the two, so less there than here is a loss, and a state that neither knows of has nothing
+//!   recorded that it could forget: its events are still to be read from Kafka.
 //! - **It stands still.** A workspace is taken out of use before anything is read, and its head is written last.
 //! - **What is under way is waited for, and looked for twice.** Events that were decided before the loss may be
-//!   recorded after it. The sums are read when all of this process are; and whoever has recorded rows then asks for the epoch of their
-//!   workspaces ([`Rebuilder::recorded`]), and finding a newer one, or none, has the workspace rebuilt
-//!   again: either the rows were there when the sums were read, or the newer epoch is there when it asks.
+//!   recorded after it. The sums are read when all of this process are; and whoever has recorded rows then asks
+//!   for the epoch of their workspaces ([`Rebuilder::recorded`]), and finding a newer one, or none, has the
+//!   workspace rebuilt again: either the rows were there when the sums were read, or the newer epoch is there
+//!   when it asks.
 
 mod recover;
 mod restore;

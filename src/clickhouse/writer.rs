@@ -18,6 +18,7 @@ impl Store {
     pub async fn record(&self, rows: &Rows) -> Result<(), WarehouseError> {
         // 1. What happened. When this fails, no total may tell of it.
         tokio::try_join!(self.insert(&rows.dead_letters), self.insert(rows.events.iter().filter(is_row)))?;
+        crate::crash::point("between_events_and_rollups");
         // 2. What follows from it. When this fails, the repetition mends it; a rebuild never reads it.
         tokio::try_join!(self.insert(&rows.rollups), self.insert(&rows.balances), self.insert(&rows.pools))?;
         Ok(())

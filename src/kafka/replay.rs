@@ -22,19 +22,33 @@ const SILENCE_POLLS_MAX: usize = 60;
 pub async fn read<T: Send + 'static>(
     settings: &Settings,
     topic: &str,
+    taken: T,
+    take: impl FnMut(&mut T, &[u8], &[u8]) + Send + 'static,
+) -> Result<T, KafkaError> {
+    read_from(settings, topic, BTreeMap::new(), taken, take).await.map(|(taken, _)| taken)
+}
+
+/// The same, from the offset of each partition that is named; answers where the next reading begins too.
+pub async fn read_from<T: Send + 'static>(
+    settings: &Settings,
+    topic: &str,
+    from: BTreeMap<i32, i64>,
     mut taken: T,
     mut take: impl FnMut(&mut T, &[u8], &[u8]) + Send + 'static,
-) -> Result<T, KafkaError> {
+) -> Result<(T, BTreeMap<i32, i64>), KafkaError> {
     let (client, topic, timeout) = (reader(settings)?, topic.to_owned(), timeout(settings));
     let work = move || {
         let mut ends = patiently(|| ends(&client, &topic, timeout))?;
+        let next = ends.clone();
+        ends.retain(|partition, end| from.get(partition).is_none_or(|read| read < end));
         let mut assignment = TopicPartitionList::new();
         for partition in ends.keys() {
-            let added = assignment.add_partition_offset(&topic, *partition, Offset::Beginning);
+            let start = from.get(partition).map_or(Offset::Beginning, |read| Offset::Offset(*read));
+            let added = assignment.add_partition_offset(&topic, *partition, start);
             added.map_err(KafkaError::client("choosing partitions"))?;
         }
         if ends.is_empty() {
-            return Ok(taken);
+            return Ok((taken, next));
         }
         client.assign(&assignment).map_err(KafkaError::client("choosing partitions"))?;
         let mut silent = 0;
@@ -55,7 +69,7 @@ pub async fn read<T: Send + 'static>(
                 ends.remove(&message.partition());
             }
         }
-        Ok(taken)
+        Ok((taken, next))
     };
     tokio::task::spawn_blocking(work).await.map_err(|_| KafkaError::ThreadGone)?
 }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::retry::patiently;
 use super::under_way::Guard;
 use super::{Pipeline, Stopped, decode};
+use crate::crash;
 use crate::domain::WorkspaceId;
 use crate::domain::decision::{Decision, Outcome};
 use crate::domain::event::Arrival;
@@ -51,6 +52,7 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         let (mut rejected, mut counted) = (decode::Seen::default(), decode::Seen::default());
         let mut waiting = Vec::new();
         while let Some(batch) = self.next(&mut batches, &waiting).await {
+            crash::point("after_poll");
             // 1. Decode. A broken record becomes a dead letter and never stops the others.
             waiting.extend(batch.map(|Batch { ticket, records }| {
                 let decode::Decoded { arrivals, dead_letters } =
@@ -114,6 +116,7 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
                 break (effects, attempts, under_way);
             }
         };
+        crash::point("after_lua");
         count(&effects.decisions, attempts, counted);
         count_expired(effects.holds_expired);
         if held.is_empty() {

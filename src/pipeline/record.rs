@@ -10,6 +10,7 @@ use super::decide::{Decided, now};
 use super::retry::patiently;
 use super::under_way::Guard;
 use super::{Pipeline, Stopped};
+use crate::crash;
 use crate::domain::decision::{Decision, Outcome};
 use crate::domain::period::Instant;
 use crate::domain::ports::{Ledger, Warehouse};
@@ -70,6 +71,7 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         // 2. Write them. ClickHouse away: retried here with the same rows, deciding pauses behind us.
         patiently("record", self.settings.retry_pause_ms_max, &self.abort, || self.warehouse.record(&rows))
             .await?;
+        crash::point("after_record");
         // 3. Finish. From here on the offsets may be committed.
         for (ticket, _under_way) in tickets {
             ticket.into_iter().for_each(|ticket| self.offsets.finish(ticket));
@@ -84,8 +86,11 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     }
 }
 
+/// What a flush holds until it is written.
+type Held = Vec<(Option<Ticket>, Guard)>;
+
 /// The rows of a flush: of each absolute the newest version only.
-fn rows(flush: Flush) -> (Rows, Vec<(Option<Ticket>, Guard)>, Vec<Instant>) {
+fn rows(flush: Flush) -> (Rows, Held, Vec<Instant>) {
     let mut rows = Rows::default();
     let mut absolutes = Absolutes::default();
     let (mut tickets, mut arrived) = (Vec::new(), Vec::new());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::messages;
+use crate::crash;
 use crate::domain::ledger::{Outgoing, Pending};
 use crate::domain::ports::{Fault, Outbox, Warehouse};
 use crate::kafka::{Message, Publish};
@@ -77,6 +78,7 @@ impl<O: Outbox, W: Warehouse, P: Publish> Relay<O, W, P> {
             }
             // 1. Kafka, the durable truth. A failure leaves the outbox as it is.
             self.publish_claimed(shard, &pending).await?;
+            crash::point("after_kafka_ack");
             // 2. Out of the outbox. A failure publishes them once more.
             let ids: Vec<String> = pending.iter().map(|pending| pending.id.clone()).collect();
             self.outbox.published(shard, &ids).await.map_err(failed)?;

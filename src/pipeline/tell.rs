@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use super::decide::Decided;
 use super::retry::patiently;
 use super::{Pipeline, Stopped, messages};
+use crate::crash;
 use crate::domain::ports::{Ledger, Warehouse};
 use crate::kafka::{Message, Publish, dead_letter};
 
@@ -18,6 +19,7 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         let mut batches = Vec::new();
         while decided.recv_many(&mut batches, self.settings.record_batches_waiting_max.get()).await > 0 {
             self.tell(&batches).await?;
+            crash::point("after_told");
             for batch in batches.drain(..) {
                 if told.send(batch).await.is_err() {
                     return Ok(()); // record has stopped and says why

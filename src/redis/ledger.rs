@@ -220,6 +220,11 @@ impl RedisLedger {
         self.desk.lock().await.get(workspace).cloned().unwrap_or_default()
     }
 
+    /// How many calls to Redis have failed in this process: after each, what it has may be less than it was.
+    pub fn faults(&self) -> u64 {
+        self.link.faults() + self.office.faults()
+    }
+
     /// Takes note that a workspace's state has been this far: nothing older is used.
     pub(super) async fn saw(&self, workspace: &WorkspaceId, epoch: u64, version: u64) {
         let shard = usize::from(self.keys.shard_of(workspace));

@@ -1,6 +1,7 @@
 //! One connection to Redis that mends itself: it is made at the first call, and made anew after a
 //! call that failed, because a multiplexed connection does not notice a demoted or black-holed server.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
@@ -17,6 +18,7 @@ pub struct Link {
     client: Client,
     config: AsyncConnectionConfig,
     live: Mutex<Option<MultiplexedConnection>>,
+    faults: AtomicU64,
 }
 
 impl Link {
@@ -25,7 +27,12 @@ impl Link {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(Duration::from_millis(settings.connect_timeout_ms)))
             .set_response_timeout(Some(Duration::from_millis(settings.response_timeout_ms)));
-        Ok(Self { client: Client::open(settings.url.as_str())?, config, live: Mutex::new(None) })
+        Ok(Self {
+            client: Client::open(settings.url.as_str())?,
+            config,
+            live: Mutex::new(None),
+            faults: AtomicU64::new(0),
+        })
     }
 
     async fn connection(&self) -> Result<MultiplexedConnection, RedisError> {
@@ -40,9 +47,16 @@ impl Link {
 
     async fn checked<T>(&self, result: Result<T, ::redis::RedisError>) -> Result<T, RedisError> {
         if result.is_err() {
+            // Counted first: whoever uses the next connection must know that it may lead to another server.
+            self.faults.fetch_add(1, Ordering::AcqRel);
             self.live.lock().await.take();
         }
         Ok(result?)
+    }
+
+    /// How many calls have failed, whoever made them.
+    pub fn faults(&self) -> u64 {
+        self.faults.load(Ordering::Acquire)
     }
 
     /// Runs a script on one key with one packed argument. An error may come after the script ran.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::RedisError;
 use super::codec::{Packer, Unpacker};
-use super::inspect::{read_fences, read_head};
+use super::inspect::{Snapshot, read_fences, read_head};
 use super::ledger::RedisLedger;
 use super::request::{mark_lives, pack_lives, pack_marks};
 use crate::domain::book::Workspace;
@@ -37,6 +37,8 @@ pub(super) const RENEW: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then re
 /// An event that was recorded, as far as it is recognised by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
+    /// The workspace's, from when it is recognised.
+    pub epoch: u64,
     /// The producer.
     pub source: String,
     /// The producer's id.
@@ -64,6 +66,9 @@ pub struct Restored<'a> {
     /// Place, digest of the request, the script's answer, and when it was given.
     pub answers: &'a [(String, String, Vec<u8>, Instant)],
 }
+
+/// More than any state counts.
+const VERSION_MAX: u64 = (1 << 40) - 1;
 
 type Fields = Vec<(String, Vec<u8>)>;
 
@@ -123,6 +128,14 @@ impl RedisLedger {
         &self,
         workspaces: impl IntoIterator<Item = &WorkspaceId>,
     ) -> Result<BTreeMap<WorkspaceId, (u64, u64)>, RedisError> {
+        let heads = self.heads(workspaces).await?;
+        Ok(heads.into_iter().map(|(workspace, head)| (workspace, head.version)).collect())
+    }
+
+    async fn heads(
+        &self,
+        workspaces: impl IntoIterator<Item = &WorkspaceId>,
+    ) -> Result<BTreeMap<WorkspaceId, Snapshot>, RedisError> {
         let mut of_shard: BTreeMap<u16, Vec<&WorkspaceId>> = BTreeMap::new();
         for workspace in workspaces {
             of_shard.entry(self.shard_of(workspace)).or_default().push(workspace);
@@ -138,7 +151,7 @@ impl RedisLedger {
                 let heads: Vec<Option<Vec<u8>>> = self.office.query(&command).await?;
                 for (workspace, head) in chunk.iter().zip(heads) {
                     let Some(head) = head else { continue };
-                    found.insert((*workspace).clone(), read_head(&head)?.version);
+                    found.insert((*workspace).clone(), read_head(&head)?);
                 }
             }
         }
@@ -158,6 +171,28 @@ impl RedisLedger {
         let behind = expected.iter().filter(|(workspace, version)| found.get(workspace) < Some(version));
         let epoch = |workspace| found.get(workspace).map_or(0, |(epoch, _)| *epoch);
         Ok(behind.map(|(workspace, _)| (workspace.clone(), epoch(workspace))).collect())
+    }
+
+    /// Takes note of the last entry of each workspace's ledger that Kafka has, so that no state that lacks it is
+    /// used, and answers those whose state does: with the epoch that it has, 0 for none.
+    pub async fn expect_entries(
+        &self,
+        published: &BTreeMap<WorkspaceId, (u64, u64)>,
+    ) -> Result<BTreeMap<WorkspaceId, u64>, RedisError> {
+        let found = self.heads(published.keys()).await?;
+        let mut behind = BTreeMap::new();
+        for (workspace, (epoch, sequence)) in published {
+            let state = found.get(workspace).map(|head| &head.state);
+            let has = state.map_or((0, 0), |state| (state.epoch, state.ledger_sequence));
+            if has >= (*epoch, *sequence) {
+                continue;
+            }
+            // A count of everything says little of entries: what is behind in its epoch is not used any more.
+            let version = if has.0 == *epoch { VERSION_MAX } else { *sequence };
+            self.saw(workspace, *epoch, version).await;
+            behind.insert(workspace.clone(), has.0);
+        }
+        Ok(behind)
     }
 
     /// How far back an event may be recognised.
@@ -182,7 +217,7 @@ impl RedisLedger {
                 for (workspace, event) in chunk {
                     let identity = [workspace.as_str(), &event.source, &event.id];
                     let times = (event.time.micros(), event.arrived_at.micros());
-                    pack_marks(&mut out, identity, times, now.micros(), self.dedupe);
+                    pack_marks(&mut out, event.epoch, identity, times, now.micros(), self.dedupe);
                 }
                 self.office.run(&self.restore, &self.keys.heads(shard), &out.into_bytes()).await?;
             }

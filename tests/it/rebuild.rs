@@ -3,6 +3,7 @@
 mod audit;
 mod bugs;
 mod checks;
+mod marks;
 mod random;
 mod refusing;
 mod service;

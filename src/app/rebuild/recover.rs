@@ -18,6 +18,7 @@ use crate::domain::ledger::{Effects, Entry};
 use crate::domain::period::Instant;
 use crate::domain::ports::{Ledger, Warehouse};
 use crate::domain::record::Rows;
+use crate::kafka::replay;
 use crate::pipeline::under_way::UnderWay;
 use crate::redis::{RedisError, RedisLedger};
 
@@ -34,7 +35,17 @@ pub(super) struct Wishes {
     doubts: AtomicU64,
     settled: AtomicU64,
     comparing: tokio::sync::Mutex<()>,
+    published: tokio::sync::Mutex<Published>,
 }
+
+/// How far the ledger topic was read, and the last entry of each workspace in it, by epoch and sequence.
+#[derive(Default)]
+struct Published {
+    next: BTreeMap<i32, i64>,
+    last: Last,
+}
+
+type Last = BTreeMap<WorkspaceId, (u64, u64)>;
 
 /// Workspaces that must get past the epoch beside them.
 #[derive(Default)]
@@ -69,16 +80,34 @@ impl Lists {
 }
 
 impl Rebuilder {
-    /// Compares what the tables know with what Redis has, and asks for the rebuild of what Redis lacks. From
-    /// then on nothing older than what the tables know is used by this process.
+    /// Compares what the tables and the ledger topic know with what Redis has, and asks for the rebuild of what
+    /// Redis lacks. From then on nothing older is used by this process. The topic is asked too, because its table
+    /// may be behind: a sequence that was told to somebody must never be given to another entry.
     pub async fn compare(&self) -> anyhow::Result<()> {
         let versions = self.stores.tables.versions().await?;
-        let behind = self.stores.ledger.expect(&versions).await?;
+        let mut behind = self.stores.ledger.expect(&versions).await?;
+        behind.extend(self.stores.ledger.expect_entries(&self.published().await?).await?);
         if !behind.is_empty() {
             tracing::warn!(workspaces = behind.len(), "redis lacks what was recorded");
         }
         behind.iter().for_each(|(workspace, epoch)| self.want(workspace, *epoch));
         Ok(())
+    }
+
+    /// The last entry of each workspace in the ledger topic; only what is new is read.
+    async fn published(&self) -> anyhow::Result<Last> {
+        let mut published = self.wishes.published.lock().await;
+        let take = |last: &mut Last, _: &[u8], value: &[u8]| {
+            // One that cannot be read is found by whoever folds the ledger.
+            let Ok(entry) = serde_json::from_slice::<Entry>(value) else { return };
+            let known = last.entry(entry.workspace).or_default();
+            *known = (*known).max((entry.epoch, entry.sequence));
+        };
+        let (topic, next, last) = (&self.kafka.topics.ledger, published.next.clone(), published.last.clone());
+        let (last, ends) = replay::read_from(&self.kafka, topic, next, last, take).await?;
+        published.next.extend(ends);
+        published.last = last;
+        Ok(published.last.clone())
     }
 
     /// Redis has failed: who knows what it has when it is back.
@@ -89,11 +118,13 @@ impl Rebuilder {
     /// Returns when Redis has been compared with the tables since it last failed.
     pub async fn sure(&self) -> anyhow::Result<()> {
         let Wishes { doubts, settled, comparing, .. } = &self.wishes;
-        if settled.load(Ordering::Acquire) == doubts.load(Ordering::Acquire) {
+        // Those too that a relay or a sweep met: the connection that was made after may lead to another server.
+        let doubts = || doubts.load(Ordering::Acquire) + self.stores.ledger.faults();
+        if settled.load(Ordering::Acquire) == doubts() {
             return Ok(());
         }
         let _one = comparing.lock().await;
-        let now = doubts.load(Ordering::Acquire);
+        let now = doubts();
         if settled.load(Ordering::Acquire) != now {
             self.compare().await?;
             settled.store(now, Ordering::Release);

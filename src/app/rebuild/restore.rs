@@ -23,6 +23,8 @@ use crate::redis::{Restored, Seen};
 /// By what the events of a workspace are recognised.
 #[derive(Default)]
 struct Memory {
+    /// The epoch that begins.
+    epoch: u64,
     /// Up to here everything is recorded.
     fences: Fences,
     /// Offsets beyond that are recorded too.
@@ -62,7 +64,8 @@ impl Rebuilder {
         self.begin(stopped, &mut folds, now).await?;
         self.keep(stopped).await?;
         // 5. By what events are recognised: marks, and offsets.
-        let memories = self.remember(stopped, &committed, now, progress).await?;
+        let memories = self.remember((stopped, &folds), &committed, now, progress).await?;
+        crate::crash::point("in_rebuild");
         // 6. The state, its head last.
         for (((one, fold), memory), events) in stopped.iter().zip(&folds).zip(memories).zip(events) {
             let workspace = &one.workspace;
@@ -135,7 +138,7 @@ impl Rebuilder {
     /// Marks what may come again, and finds which offsets are recorded.
     async fn remember(
         &self,
-        stopped: &[Stopped],
+        (stopped, folds): (&[Stopped], &[Fold]),
         committed: &Fences,
         now: Instant,
         progress: Progress<'_>,
@@ -144,14 +147,14 @@ impl Rebuilder {
         let names: Vec<WorkspaceId> = stopped.iter().map(|one| one.workspace.clone()).collect();
         let since = ledger.remembers_since(now);
         let mut floors = tables.floors(&names, since).await?;
-        let memory = |name: &WorkspaceId| {
+        let memory = |(name, fold): (&WorkspaceId, &Fold)| {
             let mut fences = floors.remove(name).unwrap_or_default();
             for (partition, fence) in &mut fences {
                 *fence = (*fence).max(committed.get(partition).map_or(-1, |next| next - 1));
             }
-            (name.clone(), Memory { fences, ..Memory::default() })
+            (name.clone(), Memory { epoch: fold.state.epoch, fences, ..Memory::default() })
         };
-        let mut memories: BTreeMap<WorkspaceId, Memory> = names.iter().map(memory).collect();
+        let mut memories: BTreeMap<WorkspaceId, Memory> = names.iter().zip(folds).map(memory).collect();
         let total = tables.count_recorded(&names, since).await?;
         let (mut last, mut done): (Option<Recorded>, u64) = (None, 0);
         loop {
@@ -161,8 +164,8 @@ impl Rebuilder {
                 let workspace = WorkspaceId::parse(&row.workspace)?;
                 if let Some(memory) = memories.get_mut(&workspace) {
                     memory.add(row);
+                    events.push((workspace, seen(row, memory.epoch)));
                 }
-                events.push((workspace, seen(row)));
             }
             let Some((workspace, _)) = events.last() else { break };
             done += page.len() as u64;
@@ -187,8 +190,9 @@ impl Memory {
     }
 }
 
-fn seen(row: &Recorded) -> Seen {
+fn seen(row: &Recorded, epoch: u64) -> Seen {
     Seen {
+        epoch,
         source: row.source.clone(),
         id: row.id.clone(),
         time: Instant::from_micros(row.time),

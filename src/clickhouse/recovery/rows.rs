@@ -148,8 +148,11 @@ impl UsageRow {
     }
 }
 
+/// A rollup by its key, with its version.
+type Cell = (CellName, (Totals, u64));
+
 impl CellRow {
-    pub(super) fn cell(self) -> Result<(String, (CellName, (Totals, u64))), IdError> {
+    pub(super) fn cell(self) -> Result<(String, Cell), IdError> {
         let name = (self.period, UserId::parse(&self.user)?, FeatureId::parse(&self.feature)?, self.day);
         let totals = Totals {
             credits: self.credits,

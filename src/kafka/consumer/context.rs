@@ -78,6 +78,7 @@ impl Context {
         if !lost && !self.closing.load(Ordering::Acquire) {
             self.drain(partitions, self.revoke_deadline);
         }
+        crate::crash::point("in_revoke");
         // 2. Commit what is finished; of a lost assignment the group would refuse it.
         if !lost {
             self.commit(consumer, CommitMode::Sync);

@@ -15,11 +15,12 @@ async fn the_events_of_a_workspace_that_is_rebuilt_wait_and_those_of_others_go_o
     let mut process = world.start();
     process.feed_all(&world, 5).await;
     process.pass(&world, Duration::from_secs(3)).await;
-    let told = world.broker.read();
-    let of = |name: &str| told.decisions.iter().filter(|decision| decision["workspace"] == name).count();
-    assert_eq!(of(still.as_str()), 0);
-    assert!(of("w1") > 5 && of("w3") > 5, "w3 lies in the same partition");
-    drop(told);
+    {
+        let told = world.broker.read();
+        let of = |name: &str| told.decisions.iter().filter(|decision| decision["workspace"] == name).count();
+        assert_eq!(of(still.as_str()), 0);
+        assert!(of("w1") > 5 && of("w3") > 5, "w3 lies in the same partition");
+    }
     let is_of = |record: &Record| {
         String::from_utf8_lossy(record.payload.as_deref().unwrap_or_default()).contains(still.as_str())
     };

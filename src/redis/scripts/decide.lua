@@ -128,10 +128,11 @@ local function tail_of(partition)
     map = {}
     local list = call('LRANGE', prefix .. 'tail:' .. partition, 0, -1)
     for i = 2, #list, 2 do
-      local flat, places = unpack_record(list[i])
+      local flat, places, epochs = unpack_record(list[i])
       for j = 1, #flat, 4 do
-        local place = 3 * flat[j + 2]
-        map[flat[j]] = {flat[j + 1], places[place - 2], places[place - 1], places[place], flat[j + 3]}
+        local group = flat[j + 2]
+        local place, epoch = 3 * group, epochs and epochs[group]
+        map[flat[j]] = {flat[j + 1], places[place - 2], places[place - 1], places[place], flat[j + 3], epoch}
       end
     end
     tails[partition] = map
@@ -153,6 +154,8 @@ for i = 1, nE do
   local fence = fences[w][partition]
   if fence and offset <= fence then
     local first = tail_of(partition)[offset]
+    -- Of an epoch that is over: what lies below the fence of the next is recorded, with that epoch's number.
+    if first and first[6] and first[6] ~= heads[w][1] then first = nil end
     answers[i] = first and first[1] or {4}
     again[#again + 1] = i
     if first then belongs(i, first[2], first[3], first[4], first[5]) end
@@ -168,12 +171,19 @@ for i = 1, nE do
 end
 
 -- 3. The marks of what is fresh.
+-- Each epoch has slots of its own: a rebuild marks what is recorded, and what was marked before but lost with its debit
+-- must not pass for a duplicate of nothing.
+local ERA_SLOTS = 1000000000
+local function era_of(i)
+  return (heads[G[4 * E[12 * i - 9] - 3]][1] - 1) * ERA_SLOTS
+end
 local seen = {}
 for k = 1, #fresh do
   local i = fresh[k]
   local e = 12 * i - 11
-  look_up_time(E[e + 8], E[e + 11], E[e + 7], i, times[2])
-  look_up_arrival(E[e + 10], E[e + 9], i, times[3])
+  local era = era_of(i)
+  look_up_time(era + E[e + 8], E[e + 11], E[e + 7], i, times[2])
+  look_up_arrival(era + E[e + 10], E[e + 9], i, times[3])
 end
 find_marks(seen, times[4])
 local marks_now, arrivals_now = {}, {}
@@ -539,12 +549,13 @@ for k = 1, #fresh do
   blob[n + 4] = E[e + 5]
   lengths[partition] = n + 4
 end
-local places = {}
+local places, epochs = {}, {}
 for g = 1, nG do
   for j = 0, 2 do places[3 * g - 2 + j] = G[4 * g - 2 + j] end
+  epochs[g] = heads[G[4 * g - 3]][1]
 end
 for partition, blob in pairs(blobs) do
-  call('RPUSH', prefix .. 'tail:' .. partition, string.format('%.0f', blob[#blob - 3]), pack(blob, places))
+  call('RPUSH', prefix .. 'tail:' .. partition, string.format('%.0f', blob[#blob - 3]), pack(blob, places, epochs))
 end
 send(outbox)
 
@@ -626,8 +637,9 @@ for k = 1, #fresh do
   local i = fresh[k]
   if not seen[i] then
     local e = 12 * i - 11
-    add_time(E[e + 8], E[e + 11], E[e + 7], times[2])
-    add_arrival(E[e + 10], E[e + 9], times[3])
+    local era = era_of(i)
+    add_time(era + E[e + 8], E[e + 11], E[e + 7], times[2])
+    add_arrival(era + E[e + 10], E[e + 9], times[3])
   end
 end
 write_marks(times[4], times[5])

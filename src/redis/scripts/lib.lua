@@ -31,7 +31,7 @@
 --   m:a:<slot>                 set of marks by arrival (see marks.lua)
 --   b:<workspace>:<partition>  set of offsets above the fence that a rebuild found recorded
 --   x:<workspace>              string, which process rebuilds it
---   tail:<partition>           list of last offset, {offset, answer, place, day, ...} {period, planned, end, ...}, ...
+--   tail:<partition>           list of last offset, {offset, answer, place, day, ...} {period, planned, end, ...} {epoch, ...}, ...
 --                              of what is decided and not committed
 --   relay                      string, which process relays the outbox
 --   outbox                     stream of what Kafka has not acknowledged yet: ledger entries, alerts, settles

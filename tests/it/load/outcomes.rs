@@ -15,6 +15,8 @@ use super::checks::{CellKey, expected_cells};
 use crate::support::{Watch, header};
 
 type Position = (i32, i64);
+/// Epoch and sequence of a verdict.
+type Numbered = ((u64, u64), Verdict);
 
 /// A decision as the contract has it.
 #[derive(Deserialize)]
@@ -54,7 +56,7 @@ pub struct Outcomes {
     /// What was told of each record, as a hash.
     told: HashMap<Position, u64>,
     /// By epoch and sequence.
-    verdicts: BTreeMap<String, Vec<((u64, u64), Verdict)>>,
+    verdicts: BTreeMap<String, Vec<Numbered>>,
     cells: BTreeMap<CellKey, Cell>,
     rejected: BTreeMap<String, u64>,
 }

@@ -47,7 +47,7 @@ async fn metric(service: &Service, name: &str) -> f64 {
 }
 
 /// Redis loses everything that names the workspace.
-fn lose(it: &Installation, workspace: &str) {
+pub fn lose(it: &Installation, workspace: &str) {
     use tollgate::domain::ports::Outbox as _;
     let name = &it.settings.redis.name;
     let shard = it.stores.ledger.shard_of(&WorkspaceId::parse(workspace).unwrap());
