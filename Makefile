@@ -5,7 +5,7 @@ include deploy/local/stack.mk
 CARGO ?= cargo
 TOLLGATE := $(or $(CARGO_TARGET_DIR),target)/debug/tollgate
 
-.PHONY: help demo test lint fuzz simulation model measure chaos
+.PHONY: help demo test lint chaos fuzz simulation model measure
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -28,6 +28,11 @@ test: stack lint ## everything that must hold, on the real servers
 	@"$$(deploy/local/stack promtool)" test rules deploy/prometheus/alerts_test.yml
 	@$(CARGO) test --locked
 
+# TOLLGATE_CHAOS_MINUTES and TOLLGATE_CHAOS_SEED choose; servers of its own are started and removed.
+chaos: export TOLLGATE_CHAOS_MINUTES ?= 30
+chaos: ## breaks servers and processes under load for 30 minutes, then judges what is left
+	@$(CARGO) test --locked --test chaos -- --nocapture
+
 fuzz: ## bad input to every reader, TOLLGATE_FUZZ_SECONDS (60) each
 	@TOLLGATE_FUZZ_SECONDS=$(or $(TOLLGATE_FUZZ_SECONDS),60) \
 		$(CARGO) test --locked --test fuzz -- --nocapture --test-threads 2
@@ -41,11 +46,6 @@ model: stack ## the Lua against the model, TOLLGATE_MODEL_CASES (2000) cases, an
 		$(CARGO) test --locked --test it ledger::model -- --nocapture --test-threads 1
 	@TOLLGATE_REBUILD_SEEDS=$(or $(TOLLGATE_REBUILD_SEEDS),10) \
 		$(CARGO) test --locked --test it a_life_of_every_seed -- --nocapture
-
-# TOLLGATE_CHAOS_MINUTES and TOLLGATE_CHAOS_SEED choose; servers of its own are started and removed.
-chaos: export TOLLGATE_CHAOS_MINUTES ?= 30
-chaos: ## breaks servers and processes under load for 30 minutes, then judges what is left
-	@$(CARGO) test --locked --test chaos -- --nocapture
 
 measure: stack ## events per second drained, and CPU of each process per event
 	@$(CARGO) bench --locked --bench drain
