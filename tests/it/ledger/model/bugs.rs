@@ -30,9 +30,9 @@ const PLANTED: [Bug; 33] = [
     bug("the fence is forgotten", Law::Verdict, "decide",
         ["if fence and offset <= fence then", "if false then"]),
     bug("an event leaves no mark by its time", Law::Verdict, "decide",
-        ["add_time(E[e + 8], E[e + 11], E[e + 7], times[2])", ""]),
+        ["add_time(era + E[e + 8], E[e + 11], E[e + 7], times[2])", ""]),
     bug("an event leaves no mark by its arrival", Law::Verdict, "decide",
-        ["add_arrival(E[e + 10], E[e + 9], times[3])", ""]),
+        ["add_arrival(era + E[e + 10], E[e + 9], times[3])", ""]),
     bug("arrivals of the slots before are not looked at", Law::Verdict, "marks",
         ["for back = 1, slots do find", "for back = 1, 0 do find"]),
     // No spend past a limit or an account.

@@ -17,6 +17,9 @@ use super::run::Run;
 use crate::ledger::event;
 use crate::support::redis;
 
+/// What each key holds, in order; a set has no values.
+type Content = BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>>;
+
 /// Every key of a workspace as it stands, and its head.
 #[derive(Debug, Clone)]
 pub struct Copied {
@@ -138,7 +141,7 @@ impl Run<'_> {
     }
 
     /// The same as [`Self::copied`] in an order of its own: a dump of a large hash has none.
-    fn content(&self, id: &WorkspaceId) -> BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>> {
+    fn content(&self, id: &WorkspaceId) -> Content {
         let prefix = self.prefix(id);
         let mut content = BTreeMap::new();
         for rest in self.keys(id) {
