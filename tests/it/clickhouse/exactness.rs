@@ -77,6 +77,7 @@ async fn every_field_of_an_event_has_its_column() {
         remaining: blocked[2],
     });
     full.verdict.epoch = 2;
+    full.arrived_at = Instant::from_micros(9);
     let mut bare = allowed("acme", "bob", 8);
     (bare.event.model, bare.event.input_tokens, bare.event.output_tokens) = (None, None, None);
     bare.verdict.team = None;
@@ -87,14 +88,14 @@ async fn every_field_of_an_event_has_its_column() {
         "('e7','app','2026-11-22 10:00:00.000007','acme','ann','ai_chat',1.5,'small-1',18446744073709551615,0,0,\
          'h-1',true,'design','2026-11-01','2026-11-22','overage','insufficient_credits',\
          'pool',0,0.000011,0.000012,0.000013,0,0,1.5,0,NULL,'r-2','2026-11-22 10:00:01.000000',\
-         3,1007,2,7,2199023255559,'1970-01-01 00:00:00.000000')"
+         3,1007,2,7,2199023255559,'1970-01-01 00:00:00.000009')"
     );
     assert_eq!(
         one(&database, &event("e8")).await,
         "('e8','app','2026-11-22 10:00:00.000008','acme','bob','ai_chat',1.5,'',NULL,NULL,NULL,\
          '',false,'','2026-11-01','2026-11-22','allowed','',\
          '',NULL,0,0,0,0,0,1.5,0,NULL,'','2026-11-22 10:00:01.000000',\
-         3,1008,1,8,1099511627784)"
+         3,1008,1,8,1099511627784,'1970-01-01 00:00:00.000000')"
     );
 }
 
