@@ -40,15 +40,20 @@ impl Link {
         if let Some(connection) = live.as_ref() {
             return Ok(connection.clone());
         }
-        let made = self.client.get_multiplexed_async_connection_with_config(&self.config).await?;
+        let made = self.client.get_multiplexed_async_connection_with_config(&self.config).await;
+        let made = made.inspect_err(|_| self.failed())?;
         *live = Some(made.clone());
         Ok(made)
+    }
+
+    fn failed(&self) {
+        self.faults.fetch_add(1, Ordering::AcqRel);
     }
 
     async fn checked<T>(&self, result: Result<T, ::redis::RedisError>) -> Result<T, RedisError> {
         if result.is_err() {
             // Counted first: whoever uses the next connection must know that it may lead to another server.
-            self.faults.fetch_add(1, Ordering::AcqRel);
+            self.failed();
             self.live.lock().await.take();
         }
         Ok(result?)

@@ -204,11 +204,8 @@ pub fn mark_lives(dedupe: Dedupe) -> (i64, i64, i64) {
 /// Opens the argument of `restore.lua`: what follows is the list of so many marked events.
 pub fn pack_lives(out: &mut Packer, dedupe: Dedupe, events: usize) {
     let (lifetime, arrival_lifetime, _) = mark_lives(dedupe);
-    out.array(5).int(lifetime).int(arrival_lifetime).int(WINDOW_SLOTS).int(PASSED_SECONDS).array(5 * events);
+    out.array(5).int(lifetime).int(arrival_lifetime).int(WINDOW_SLOTS).int(PASSED_SECONDS).array(6 * events);
 }
-
-/// An epoch's slots of marks begin so far behind those of the epoch before, as in `decide.lua`.
-const ERA_SLOTS: i64 = 1_000_000_000;
 
 /// One event that was recorded, for `restore.lua`: its marks, the second one only while a resend may still be
 /// recognised by it.
@@ -223,10 +220,9 @@ pub fn pack_marks(
     let (_, arrival_lifetime, window_slot) = mark_lives(dedupe);
     let marks = Marks::of(identity, time);
     let (slot, place) = time_slot(time);
-    let era = (epoch as i64 - 1) * ERA_SLOTS;
-    out.text(&marks.timed.to_string()).int(era + slot).int(place).text(&marks.untimed.to_string());
+    out.text(&marks.timed.to_string()).int(slot).int(place).text(&marks.untimed.to_string());
     let recent = now - arrived < arrival_lifetime * 1_000_000;
-    out.int(if recent { era + arrived.div_euclid(window_slot * 1_000_000) } else { -1 });
+    out.int(if recent { arrived.div_euclid(window_slot * 1_000_000) } else { -1 }).int(epoch as i64);
 }
 
 /// The slot of a time in microseconds, and its place in there.

@@ -47,8 +47,9 @@ async fn five_kills_in_the_middle_change_no_number() {
     }
     drain.until(load.spec.records);
     let drained = drain.stop();
-    let Checked { repeats, .. } = load.check().await;
+    let Checked { repeats, epoch } = load.check().await;
     load.print(&drained, repeats);
+    assert_eq!(epoch, 1, "a process that dies is no loss of Redis");
     assert!(repeats > 0, "not one of the kills hit between a decision and its commit");
     load.installation.remove().await;
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use tollgate::domain::{Credits, WorkspaceId};
 use tollgate::kafka::Message;
 
-use crate::support::{Installation, read_to_end};
+use crate::support::{Installation, read_to_end, rows};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -23,14 +23,6 @@ fn event(workspace: &str, id: &str, credits: &str) -> Message {
         r#"{{"id":"{id}","workspace":"{workspace}","user":"ann","feature":"ai_chat","credits":{credits}}}"#
     );
     Message { key: Some(workspace.into()), payload: Some(payload.into_bytes()), headers: Vec::new() }
-}
-
-/// What ClickHouse answers, tabs between columns.
-async fn rows(installation: &Installation, sql: &str) -> String {
-    let settings = &installation.settings.clickhouse;
-    let client = clickhouse::Client::default().with_url(&settings.url).with_database(&settings.database);
-    let answer = client.query(sql).fetch_bytes("TSV").unwrap().collect().await.unwrap();
-    text(&answer)
 }
 
 #[tokio::test]
@@ -125,6 +117,6 @@ async fn every_change_is_in_the_ledger_once_and_a_refused_one_is_not() {
     assert_eq!(grant["postings"][1]["account"], json!("user:ann"));
     let rows =
         rows(&installation, "SELECT toString(sequence), kind FROM credit_ledger ORDER BY sequence").await;
-    assert_eq!(rows, "1\topening\n2\tplan\n3\tgrant\n");
+    assert_eq!(rows, "1\topening\n2\tplan\n3\tgrant");
     installation.remove().await;
 }

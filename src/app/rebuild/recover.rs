@@ -31,7 +31,7 @@ pub(super) struct Wishes {
     lists: Mutex<Lists>,
     /// Told when something is wanted.
     woken: Notify,
-    /// How often Redis has failed, and after how many of these it was compared with the tables.
+    /// How often something was missing, and after how many of these and of failed calls all was compared.
     doubts: AtomicU64,
     settled: AtomicU64,
     comparing: tokio::sync::Mutex<()>,
@@ -110,8 +110,8 @@ impl Rebuilder {
         Ok(published.last.clone())
     }
 
-    /// Redis has failed: who knows what it has when it is back.
-    pub fn doubt(&self) {
+    /// Redis lacks something: who knows what else.
+    fn doubt(&self) {
         self.wishes.doubts.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -134,15 +134,15 @@ impl Rebuilder {
 
     /// A call has met this fault: what it says of Redis is looked into.
     pub fn met(self: &Arc<Self>, fault: &RedisError) {
-        match fault {
-            RedisError::NeedsRebuild(lost) => {
-                let Ok(workspace) = WorkspaceId::parse(lost) else { return };
-                let rebuilder = Arc::clone(self);
-                tokio::spawn(async move { rebuilder.want_lost(&workspace).await });
+        let RedisError::NeedsRebuild(lost) = fault else { return };
+        let Ok(workspace) = WorkspaceId::parse(lost) else { return };
+        let rebuilder = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(fault) = rebuilder.want_lost(&workspace).await {
+                let fault = format!("{fault:#}");
+                tracing::warn!(%workspace, fault, "lost, and cannot be rebuilt now: the next call asks again");
             }
-            RedisError::Server(_) => self.doubt(),
-            _ => {}
-        }
+        });
     }
 
     /// What the pipeline of this process has under way.
@@ -244,18 +244,14 @@ impl Ledger for Guarded {
             return Err(RedisError::Unsure(format!("{fault:#}")));
         }
         let outcome = self.ledger.decide(arrivals, committed, now).await;
-        match &outcome {
-            Err(RedisError::NeedsRebuild(lost)) => {
-                let Ok(workspace) = WorkspaceId::parse(lost) else { return outcome };
-                tracing::warn!(%workspace, "redis lacks the state of a workspace: rebuilding");
-                if let Err(fault) = self.rebuilder.want_lost(&workspace).await {
-                    return Err(RedisError::Unsure(format!("{fault:#}")));
-                }
-                // Many may be lost at once: the others are found without meeting each of them.
-                self.rebuilder.doubt();
+        if let Err(RedisError::NeedsRebuild(lost)) = &outcome {
+            let Ok(workspace) = WorkspaceId::parse(lost) else { return outcome };
+            tracing::warn!(%workspace, "redis lacks the state of a workspace: rebuilding");
+            if let Err(fault) = self.rebuilder.want_lost(&workspace).await {
+                return Err(RedisError::Unsure(format!("{fault:#}")));
             }
-            Err(RedisError::Server(_)) => self.rebuilder.doubt(),
-            _ => {}
+            // Many may be lost at once: the others are found without meeting each of them.
+            self.rebuilder.doubt();
         }
         outcome
     }

@@ -171,17 +171,12 @@ for i = 1, nE do
 end
 
 -- 3. The marks of what is fresh.
--- Each epoch has slots of its own: a rebuild marks what is recorded, and what was marked before but lost with its debit
--- must not pass for a duplicate of nothing.
-local ERA_SLOTS = 1000000000
-local function era_of(i)
-  return (heads[G[4 * E[12 * i - 9] - 3]][1] - 1) * ERA_SLOTS
-end
+local function era_of_event(i) return era_of(heads[G[4 * E[12 * i - 9] - 3]][1]) end
 local seen = {}
 for k = 1, #fresh do
   local i = fresh[k]
   local e = 12 * i - 11
-  local era = era_of(i)
+  local era = era_of_event(i)
   look_up_time(era + E[e + 8], E[e + 11], E[e + 7], i, times[2])
   look_up_arrival(era + E[e + 10], E[e + 9], i, times[3])
 end
@@ -637,7 +632,7 @@ for k = 1, #fresh do
   local i = fresh[k]
   if not seen[i] then
     local e = 12 * i - 11
-    local era = era_of(i)
+    local era = era_of_event(i)
     add_time(era + E[e + 8], E[e + 11], E[e + 7], times[2])
     add_arrival(era + E[e + 10], E[e + 9], times[3])
   end

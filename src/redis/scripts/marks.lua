@@ -12,9 +12,14 @@
 -- By arrival, for a short window: a resend with another time arrives at another time too, so a slot is one set.
 --
 --   m:a:<slot>                          set of marks
-local SET_SIZE, STRETCHES_MAX = 380, 4096
+-- Each epoch of a workspace has slots of its own: a rebuild marks what is recorded, and what was marked before but lost
+-- with its debit must not pass for a duplicate of nothing.
+local SET_SIZE, STRETCHES_MAX, ERA_SLOTS = 380, 4096, 1000000000
 local time_slots, arrival_sets = {}, {}
 local touched = {} -- sets in the order of their first use
+
+-- How far the slots of an epoch lie behind those of the first.
+local function era_of(epoch) return (epoch - 1) * ERA_SLOTS end
 
 local function new_set(key, seconds)
   local set = {key = key, seconds = seconds, asked = 0, marks = {}, events = {}, count = 0, added = {}}

@@ -2,20 +2,21 @@
 --
 -- KEYS[1]  <name>:{sNN}:heads
 -- ARGV[1]  packed {seconds that a mark lives, seconds that an arrival mark lives, arrival slots looked back,
---                  seconds that a passed one stays, {mark, slot, place, arrival mark, arrival slot or -1, ...}},
+--                  seconds that a passed one stays, {mark, slot, place, arrival mark, arrival slot or -1, epoch, ...}},
 --                  marks as in decide.lua
 --
 -- Reply    an empty text
 --
--- Example: {432000,27000,2,900,{'-91',2992176,9,'17',-1}} -> ''
+-- Example: {432000,27000,2,900,{'-91',2992176,9,'17',-1,1}} -> ''
 assert(#KEYS == 1 and #ARGV == 1, 'restore takes one key and one argument')
 local m = unpack_record(ARGV[1])
 local events, seen = m[5], {}
-for i = 1, #events, 5 do look_up_time(events[i + 1], events[i + 2], events[i], i, m[1]) end
+for i = 1, #events, 6 do look_up_time(era_of(events[i + 5]) + events[i + 1], events[i + 2], events[i], i, m[1]) end
 find_marks(seen, m[3])
-for i = 1, #events, 5 do
-  if not seen[i] then add_time(events[i + 1], events[i + 2], events[i], m[1]) end
-  if events[i + 4] >= 0 then add_arrival(events[i + 4], events[i + 3], m[2]) end
+for i = 1, #events, 6 do
+  local era = era_of(events[i + 5])
+  if not seen[i] then add_time(era + events[i + 1], events[i + 2], events[i], m[1]) end
+  if events[i + 4] >= 0 then add_arrival(era + events[i + 4], events[i + 3], m[2]) end
 end
 write_marks(m[3], m[4])
 return ''

@@ -14,7 +14,7 @@ use tollgate::domain::{Credits, UserId, WorkspaceId};
 use tollgate::kafka::Message;
 use tollgate::simulate::Rng;
 
-use crate::support::{Api, Installation};
+use crate::support::{Api, Installation, rows, until};
 
 const CLIENTS: u64 = 64;
 const EVENTS_PER_SECOND: u64 = 5000;
@@ -56,7 +56,7 @@ async fn a_crowd_of_clients_beside_a_stream_of_events() {
     end_holds(&api).await;
 
     let expected = EVENTS_PER_SECOND * SECONDS + counts.settled.load(Ordering::Relaxed);
-    settled_down(&installation, expected).await;
+    until(&installation, "SELECT toString(count()) FROM usage_events", &expected.to_string()).await;
     compare(&installation, &api).await;
     println!(
         "{} events in {seconds:.1} s beside {} requests of {CLIENTS} clients ({} refused), {} settles, looked at {looks} times",
@@ -228,30 +228,6 @@ async fn end_holds(api: &Api) {
     }
 }
 
-/// Waits until every event stands in the tables.
-async fn settled_down(installation: &Installation, expected: u64) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    loop {
-        let rows = rows(installation, "SELECT toString(count()) FROM usage_events").await;
-        if rows.trim() == expected.to_string() {
-            return;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "{rows} of {expected} events are recorded; {}",
-            installation.log()
-        );
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
-async fn rows(installation: &Installation, sql: &str) -> String {
-    let settings = &installation.settings.clickhouse;
-    let client = clickhouse::Client::default().with_url(&settings.url).with_database(&settings.database);
-    let answer = client.query(sql).fetch_bytes("TSV").unwrap().collect().await.unwrap();
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
 /// What the ledger and the decided events add up to, worked out apart from the program.
 #[derive(Debug, Default, PartialEq)]
 struct Sums {
@@ -286,7 +262,7 @@ async fn compare(installation: &Installation, api: &Api) {
         assert!(spent <= LIMIT * 1_000_000 + granted, "user {n} spent {spent}, was granted {granted}");
     }
     let denied = rows(installation, "SELECT toString(countIf(outcome = 'denied')) FROM usage_events").await;
-    assert!(denied.trim().parse::<u64>().unwrap() > 100, "limits were met: {denied} denied");
+    assert!(denied.parse::<u64>().unwrap() > 100, "limits were met: {denied} denied");
 }
 
 fn found(book: &Book, expected: &Sums) -> Sums {

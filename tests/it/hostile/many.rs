@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use tollgate::kafka::Message;
 
-use super::{memory_mib, until};
-use crate::support::{Installation, Service};
+use super::memory_mib;
+use crate::support::{Installation, Service, until};
 
 const NAMES: usize = 20_000;
 /// In a build for development.

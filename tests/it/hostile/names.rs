@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use tollgate::kafka::Message;
 
-use super::{memory_mib, rows, until};
-use crate::support::{Api, Installation, redis};
+use super::memory_mib;
+use crate::support::{Api, Installation, redis, rows, until};
 
 /// What no id may be: each would break out of a key, a query, a path or a script.
 const REFUSED: [&str; 16] = [

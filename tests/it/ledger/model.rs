@@ -2,7 +2,7 @@
 //! is compared has a name, a [`Law`], so that a planted bug can show that each law sees something.
 
 mod bugs;
-mod compare;
+pub mod compare;
 mod loss;
 pub mod ops;
 mod run;
@@ -142,7 +142,7 @@ const LIFE_OPS: usize = 60;
 /// Cases and seed may be given: `TOLLGATE_MODEL_CASES=100000 cargo test --test it the_lua_does`.
 #[test]
 fn the_lua_does_what_the_model_says() {
-    let cases = std::env::var("TOLLGATE_MODEL_CASES").map_or(100, |n| n.parse().unwrap());
+    let cases = std::env::var("TOLLGATE_MODEL_CASES").map_or(150, |n| n.parse().unwrap());
     let (runtime, notes, scripts) = (runtime(), Notes::default(), Scripts::default());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
     let strategy = (prop::collection::vec(op(), 1..40), 1..40_usize, prop::sample::select(STARTS.to_vec()));

@@ -4,8 +4,8 @@ use std::process::Output;
 
 use serde_json::json;
 
-use super::service::{event, publish, rows, until};
-use crate::support::{Api, Installation, redis};
+use super::service::{event, publish};
+use crate::support::{Api, Installation, redis, rows, until};
 
 fn run(it: &Installation, arguments: &[&str]) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } = it.command(arguments).output().unwrap();

@@ -6,7 +6,7 @@ use serde_json::json;
 use tollgate::domain::WorkspaceId;
 use tollgate::kafka::Message;
 
-use crate::support::{Api, Installation, Service, forget, redis};
+use crate::support::{Api, Installation, Service, forget, redis, rows, until};
 
 pub fn event(id: usize) -> Message {
     let user = format!("user-{}", id % 7);
@@ -19,25 +19,6 @@ pub fn event(id: usize) -> Message {
 
 pub async fn publish(it: &Installation, events: &[Message]) {
     it.stores.producer.publish(&it.settings.kafka.topics.events, events).await.unwrap();
-}
-
-pub async fn rows(it: &Installation, sql: &str) -> String {
-    let settings = &it.settings.clickhouse;
-    let client = clickhouse::Client::default().with_url(&settings.url).with_database(&settings.database);
-    let answer = client.query(sql).fetch_bytes("TSV").unwrap().collect().await.unwrap();
-    String::from_utf8(answer.to_vec()).unwrap().trim().to_owned()
-}
-
-pub async fn until(it: &Installation, sql: &str, wanted: &str) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    loop {
-        let found = rows(it, sql).await;
-        if found == wanted {
-            return;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "{sql}: {found}, not {wanted}; {}", it.log());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 async fn metric(service: &Service, name: &str) -> f64 {

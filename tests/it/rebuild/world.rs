@@ -25,6 +25,7 @@ use tollgate::pipeline::relay::Relay;
 use tollgate::redis::RedisLedger;
 
 use crate::ledger::event;
+use crate::ledger::model::compare::settings;
 use crate::ledger::model::ops::{Op, Spend, feature, hold, user, workspace};
 use crate::support::{Installation, client, forget, redis};
 
@@ -279,20 +280,4 @@ fn without_holds(mut book: Book) -> Book {
     }
     book.features.values_mut().for_each(|feature| feature.holding = Credits::ZERO);
     book.tidied()
-}
-
-fn settings(state: &Workspace) -> String {
-    let users: Vec<_> = state.users.iter().filter(|(_, user)| **user != Default::default()).collect();
-    format!(
-        "{} {:?} {:?} {:?} {:?} {:?} {:?} {users:?} {:?} {:?}",
-        state.calendar.stored(),
-        state.monthly_credits,
-        state.seats,
-        state.enforcement,
-        state.default_user_limit,
-        state.carry_over,
-        state.thresholds,
-        state.teams,
-        state.features,
-    )
 }

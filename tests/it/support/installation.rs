@@ -14,6 +14,8 @@ use super::{forget, unique};
 
 /// How long a service may take to be ready.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
+/// How long what was published may take to be in the tables.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Names that no other test has, written down as a configuration file.
 pub struct Installation {
@@ -102,6 +104,27 @@ impl Installation {
         let client = clickhouse::Client::default().with_url(&self.settings.clickhouse.url);
         client.query(&format!("DROP DATABASE `{database}`")).execute().await.unwrap();
         std::fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+/// What ClickHouse answers, tabs between columns.
+pub async fn rows(installation: &Installation, sql: &str) -> String {
+    let settings = &installation.settings.clickhouse;
+    let client = clickhouse::Client::default().with_url(&settings.url).with_database(&settings.database);
+    let answer = client.query(sql).fetch_bytes("TSV").unwrap().collect().await.unwrap();
+    String::from_utf8_lossy(&answer).trim().to_owned()
+}
+
+/// Waits until ClickHouse answers so.
+pub async fn until(installation: &Installation, sql: &str, wanted: &str) {
+    let deadline = Instant::now() + ANSWER_DEADLINE;
+    loop {
+        let found = rows(installation, sql).await;
+        if found == wanted {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{sql}: {found}, not {wanted}; {}", installation.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

@@ -154,9 +154,17 @@ type Comparable = (Vec<u64>, String, String, Vec<(PeriodName, Book)>);
 
 fn comparable(state: Workspace) -> Comparable {
     let numbers = vec![state.epoch, state.sequence, state.ledger_sequence];
+    let (settings, holds) = (settings(&state), format!("{:?}", state.holds));
+    let books = state.books.into_iter().map(|(period, book)| (period, book.tidied())).collect();
+    (numbers, settings, holds, books)
+}
+
+/// Everything that was set; a user whose settings are those of nobody is none.
+pub fn settings(state: &Workspace) -> String {
     let users: Vec<_> = state.users.iter().filter(|(_, user)| **user != Default::default()).collect();
-    let settings = format!(
-        "{:?} {:?} {:?} {:?} {:?} {:?} {users:?} {:?} {:?} {:?}",
+    format!(
+        "{} {:?} {:?} {:?} {:?} {:?} {:?} {users:?} {:?} {:?}",
+        state.calendar.stored(),
         state.monthly_credits,
         state.seats,
         state.enforcement,
@@ -165,8 +173,5 @@ fn comparable(state: Workspace) -> Comparable {
         state.thresholds,
         state.teams,
         state.features,
-        state.holds
-    );
-    let books = state.books.into_iter().map(|(period, book)| (period, book.tidied())).collect();
-    (numbers, state.calendar.stored(), settings, books)
+    )
 }
