@@ -185,19 +185,17 @@ impl Auditor {
         }
     }
 
-    /// Compares some of the workspaces that have changed since they were last found equal, in turn.
+    /// Compares some of the workspaces, in turn.
     async fn round(&self, rounds: &mut Rounds) -> anyhow::Result<()> {
-        let all = self.stores.ledger.workspaces().await?;
-        let versions = self.stores.ledger.versions(&all).await?;
-        for (workspace, version) in rounds.next(&versions) {
+        let all = self.stores.ledger.workspaces().await?.into_iter().collect();
+        for workspace in rounds.next(&all) {
             match self.audit(&workspace).await {
                 Ok(audit) => {
                     for difference in &audit.differences {
                         tracing::error!(%workspace, ?difference, "redis and the tables differ");
                     }
                     let widest = audit.differences.iter().map(Difference::amount);
-                    let widest = widest.max_by_key(|amount| amount.micro().abs());
-                    rounds.compared(workspace, version, widest);
+                    rounds.compared(workspace, widest.max_by_key(|amount| amount.micro().abs()));
                 }
                 Err(fault) => tracing::debug!(%workspace, %fault, "not compared"),
             }
@@ -206,43 +204,32 @@ impl Auditor {
     }
 }
 
-type Version = (u64, u64);
-
 /// Whose turn it is: a comparison asks much of the tables, so each round makes a few.
 #[derive(Default)]
 struct Rounds {
-    /// The last one of the round before.
+    /// The last one that had its turn.
     last: Option<WorkspaceId>,
-    /// As of which version each was found equal.
-    equal: BTreeMap<WorkspaceId, Version>,
-    /// The widest difference of those that are not, signed: above 0 when Redis says more.
+    /// The widest difference of those that differ, signed: above 0 when Redis says more.
     different: BTreeMap<WorkspaceId, Credits>,
 }
 
 impl Rounds {
-    fn next(&self, versions: &BTreeMap<WorkspaceId, Version>) -> Vec<(WorkspaceId, Version)> {
-        let is_due = |(workspace, version): &(&WorkspaceId, &Version)| {
-            self.equal.get(*workspace) != Some(*version) && !self.different.contains_key(*workspace)
-        };
-        let after = |(workspace, _): &(&WorkspaceId, &Version)| Some(*workspace) > self.last.as_ref();
-        let later = versions.iter().filter(after).filter(is_due);
-        let earlier = versions.iter().filter(|one| !after(one)).filter(is_due);
-        // Those that differ are looked at every time: it is to be seen when they are mended.
-        let different = versions.iter().filter(|(workspace, _)| self.different.contains_key(*workspace));
-        let due = different.chain(later.chain(earlier)).take(AT_ONCE.max(self.different.len()));
-        due.map(|(workspace, version)| (workspace.clone(), *version)).collect()
+    /// Those that differ are looked at every time, for it is to be seen when they are mended; then some more.
+    fn next(&mut self, all: &BTreeSet<WorkspaceId>) -> Vec<WorkspaceId> {
+        self.different.retain(|workspace, _| all.contains(workspace));
+        let is_later = |workspace: &&WorkspaceId| Some(*workspace) > self.last.as_ref();
+        let later = all.iter().filter(is_later);
+        let turns = later.chain(all.iter().filter(|workspace| !is_later(workspace)));
+        let turns: Vec<WorkspaceId> = turns.take(AT_ONCE).cloned().collect();
+        self.last = turns.last().cloned();
+        let again = self.different.keys().filter(|workspace| !turns.contains(workspace)).cloned();
+        again.chain(turns.iter().cloned()).collect()
     }
 
-    fn compared(&mut self, workspace: WorkspaceId, version: Version, widest: Option<Credits>) {
-        self.last = Some(workspace.clone());
+    fn compared(&mut self, workspace: WorkspaceId, widest: Option<Credits>) {
         match widest {
-            Some(widest) => {
-                self.different.insert(workspace, widest);
-            }
-            None => {
-                self.different.remove(&workspace);
-                self.equal.insert(workspace, version);
-            }
+            Some(widest) => drop(self.different.insert(workspace, widest)),
+            None => drop(self.different.remove(&workspace)),
         }
     }
 
@@ -272,23 +259,21 @@ mod tests {
     }
 
     #[test]
-    fn everybody_has_a_turn_and_what_has_not_changed_has_none() {
+    fn everybody_has_a_turn_and_who_differs_has_every_turn() {
         let mut rounds = Rounds::default();
-        let mut versions: BTreeMap<_, _> = (0..45).map(|n| (id(n), (1, 1))).collect();
-        let mut round = |versions: &BTreeMap<_, _>, differs: Option<usize>| {
-            let due = rounds.next(versions);
-            for (workspace, version) in &due {
-                let differs = differs.is_some_and(|n| *workspace == id(n));
-                rounds.compared(workspace.clone(), *version, differs.then(|| Credits::whole(-3)));
+        let all: BTreeSet<_> = (0..45).map(id).collect();
+        let mut round = |differs: &[usize]| {
+            let due = rounds.next(&all);
+            for workspace in &due {
+                let widest = differs.iter().find(|n| *workspace == id(**n));
+                rounds.compared(workspace.clone(), widest.map(|n| Credits::whole(-(*n as i64))));
             }
-            (due.len(), due.first().map(|(workspace, _)| workspace.clone()), rounds.widest())
+            (due.len(), due.first().cloned(), due.last().cloned(), rounds.widest())
         };
-        assert_eq!(round(&versions, None), (20, Some(id(0)), Credits::ZERO));
-        assert_eq!(round(&versions, Some(30)), (20, Some(id(20)), Credits::whole(-3)));
-        assert_eq!(round(&versions, Some(30)), (6, Some(id(30)), Credits::whole(-3)), "looked at again");
-        assert_eq!(round(&versions, None), (1, Some(id(30)), Credits::ZERO), "mended");
-        assert_eq!(round(&versions, None), (0, None, Credits::ZERO));
-        versions.insert(id(7), (1, 2));
-        assert_eq!(round(&versions, None), (1, Some(id(7)), Credits::ZERO));
+        assert_eq!(round(&[]), (20, Some(id(0)), Some(id(19)), Credits::ZERO));
+        assert_eq!(round(&[30]), (20, Some(id(20)), Some(id(39)), Credits::whole(-30)));
+        assert_eq!(round(&[30]), (21, Some(id(30)), Some(id(14)), Credits::whole(-30)), "looked at again");
+        assert_eq!(round(&[]), (20, Some(id(15)), Some(id(34)), Credits::ZERO), "mended");
+        assert_eq!(round(&[]), (20, Some(id(35)), Some(id(9)), Credits::ZERO), "and round it goes");
     }
 }

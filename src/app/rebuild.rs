@@ -131,45 +131,80 @@ impl Rebuilder {
         progress: Progress<'_>,
         tell: &(dyn Fn(&Rebuilt) + Send + Sync),
     ) -> anyhow::Result<()> {
-        let wanted: Vec<(&WorkspaceId, u64)> = wanted.iter().map(|(name, past)| (name, *past)).collect();
-        for some in wanted.chunks(AT_ONCE) {
-            // 1. Out of use. From here on nothing is decided in them, and nothing is added to their ledger.
-            let stopped = self.stop(some).await?;
-            if stopped.is_empty() {
-                continue;
+        let mut left: BTreeMap<&WorkspaceId, u64> = wanted.iter().map(|(name, past)| (name, *past)).collect();
+        while !left.is_empty() {
+            // Nobody waits for others with something in his hands: his rights would end meanwhile.
+            let mine = self.claim(&left).await?;
+            left.retain(|workspace, _| !mine.iter().any(|(name, _)| name == workspace));
+            if mine.is_empty() {
+                tokio::time::sleep(CLAIM_PAUSE).await;
+            } else if let Err(fault) = self.rebuild_some(&mine, progress, tell).await {
+                self.give_up(&mine).await;
+                return Err(fault);
             }
-            // 2. What was decided is recorded, what waits for Kafka and the tables goes there: both truths are whole.
-            self.settled(&stopped).await?;
-            let shards: BTreeSet<u16> =
-                stopped.iter().map(|one| self.stores.ledger.shard_of(&one.workspace)).collect();
-            for shard in shards {
-                self.relay.relay_now(shard).await.context("publishing the ledger")?;
-                self.relay.record(shard).await.context("recording the ledger")?;
-            }
-            // 3. The ledger, read once for all of them.
-            let entries =
-                self.entries(Some(stopped.iter().map(|one| one.workspace.clone()).collect())).await?;
-            self.keep(&stopped).await?;
-            // 4. Back into use.
-            self.restore(&stopped, &entries, progress, tell).await?;
         }
         Ok(())
     }
 
-    /// Takes workspaces out of use, but those that are past the epoch beside them already.
-    async fn stop(&self, wanted: &[(&WorkspaceId, u64)]) -> anyhow::Result<Vec<Stopped>> {
-        let Stores { ledger, tables, .. } = &self.stores;
-        // In the order of their names, as everybody claims them: nobody waits for who waits for him.
-        for (workspace, _) in wanted {
-            while !ledger.claim_rebuild(workspace).await? {
-                tokio::time::sleep(CLAIM_PAUSE).await;
+    /// The right to rebuild some of them, those that nobody else is at.
+    async fn claim<'a>(
+        &self,
+        left: &BTreeMap<&'a WorkspaceId, u64>,
+    ) -> anyhow::Result<Vec<(&'a WorkspaceId, u64)>> {
+        let mut mine = Vec::new();
+        for (workspace, past) in left {
+            if mine.len() < AT_ONCE && self.stores.ledger.claim_rebuild(workspace).await? {
+                mine.push((*workspace, *past));
             }
         }
-        let names: Vec<WorkspaceId> = wanted.iter().map(|(workspace, _)| (*workspace).clone()).collect();
+        Ok(mine)
+    }
+
+    /// Others need not wait until the rights end by themselves. Redis away: they do.
+    async fn give_up(&self, mine: &[(&WorkspaceId, u64)]) {
+        for (workspace, _) in mine {
+            if let Err(fault) = self.stores.ledger.give_up_rebuild(workspace).await {
+                tracing::warn!(%workspace, %fault, "cannot give up a rebuild, its claim ends by itself");
+                return;
+            }
+        }
+    }
+
+    async fn rebuild_some(
+        &self,
+        mine: &[(&WorkspaceId, u64)],
+        progress: Progress<'_>,
+        tell: &(dyn Fn(&Rebuilt) + Send + Sync),
+    ) -> anyhow::Result<()> {
+        // 1. Out of use. From here on nothing is decided in them, and nothing is added to their ledger.
+        let stopped = self.stop(mine).await?;
+        if stopped.is_empty() {
+            return Ok(());
+        }
+        // 2. What was decided is recorded, what waits for Kafka and the tables goes there: both truths are whole.
+        self.settled(&stopped).await?;
+        let shards: BTreeSet<u16> =
+            stopped.iter().map(|one| self.stores.ledger.shard_of(&one.workspace)).collect();
+        for shard in shards {
+            self.relay.relay_now(shard).await.context("publishing the ledger")?;
+            self.relay.record(shard).await.context("recording the ledger")?;
+            self.keep(&stopped).await?; // a relay that died holds its shard for a while
+        }
+        // 3. The ledger, read once for all of them.
+        let entries = self.entries(Some(stopped.iter().map(|one| one.workspace.clone()).collect())).await?;
+        self.keep(&stopped).await?;
+        // 4. Back into use.
+        self.restore(&stopped, &entries, progress, tell).await
+    }
+
+    /// Takes workspaces out of use, but those that are past the epoch beside them already.
+    async fn stop(&self, mine: &[(&WorkspaceId, u64)]) -> anyhow::Result<Vec<Stopped>> {
+        let Stores { ledger, tables, .. } = &self.stores;
+        let names: Vec<WorkspaceId> = mine.iter().map(|(workspace, _)| (*workspace).clone()).collect();
         let epochs = ledger.epochs(&names).await?;
         let mut books = tables.cells(&names).await?;
         let mut stopped = Vec::new();
-        for (workspace, past) in wanted {
+        for (workspace, past) in mine {
             if epochs.get(*workspace).is_some_and(|epoch| epoch > past) {
                 ledger.give_up_rebuild(workspace).await?;
                 continue;

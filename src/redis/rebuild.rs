@@ -124,7 +124,7 @@ impl RedisLedger {
     }
 
     /// Epoch, and count of decisions, entries and other changes, of each workspace that is in use.
-    pub async fn versions(
+    async fn versions(
         &self,
         workspaces: impl IntoIterator<Item = &WorkspaceId>,
     ) -> Result<BTreeMap<WorkspaceId, (u64, u64)>, RedisError> {

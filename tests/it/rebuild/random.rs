@@ -4,7 +4,10 @@
 //! lives, from that seed on; a life that fails names its seed.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use tollgate::app::Stores;
+use tollgate::app::rebuild::Rebuilt;
 use tollgate::domain::WorkspaceId;
 use tollgate::redis::RedisError;
 
@@ -122,7 +125,7 @@ async fn a_rebuild_that_dies_half_way_leaves_it_refusing_and_is_repeated() {
     let all = world.rebuilder.workspaces().await.unwrap();
     let (mut died, mut refused) = (0, 0);
     for millis in (20..).step_by(40) {
-        let deadline = std::time::Duration::from_millis(millis);
+        let deadline = Duration::from_millis(millis);
         match tokio::time::timeout(deadline, world.rebuilder.rebuild(&all, QUIET, &|_| ())).await {
             Ok(done) => {
                 done.unwrap();
@@ -144,6 +147,42 @@ async fn a_rebuild_that_dies_half_way_leaves_it_refusing_and_is_repeated() {
         died > 2 && refused > 2,
         "it died {died} times, {refused} times somebody would have been refused"
     );
+    assert_same(&states(&world).await, &before).unwrap();
+    world.it.remove().await;
+}
+
+/// Of three that rebuild the same, each waits for what another is at with empty hands.
+#[tokio::test]
+async fn what_is_rebuilt_elsewhere_holds_up_nobody() {
+    let ops = operations(4, 80);
+    let mut world = World::new("rebuild-claims", &ops).await;
+    for op in &ops {
+        world.step(op).await;
+    }
+    world.publish().await;
+    let before = states(&world).await;
+    forget(&world.it.settings.redis.name);
+    let all = world.rebuilder.workspaces().await.unwrap();
+    let elsewhere = Stores::new(&world.it.settings).unwrap().ledger;
+    let first = all.first().unwrap();
+    assert!(elsewhere.claim_rebuild(first).await.unwrap());
+    let told = std::sync::Mutex::new(Vec::new());
+    let tell = |rebuilt: &Rebuilt| told.lock().unwrap().push(rebuilt.workspace.clone());
+    let rebuilding = world.rebuilder.rebuild(&all, QUIET, &tell);
+    let both = async {
+        tokio::time::timeout(Duration::from_secs(20), async {
+            while told.lock().unwrap().len() + 1 < all.len() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await
+        .expect("the others wait for it");
+        assert!(!told.lock().unwrap().contains(first));
+        elsewhere.give_up_rebuild(first).await.unwrap();
+    };
+    let (rebuilt, ()) = tokio::join!(rebuilding, both);
+    rebuilt.unwrap();
+    assert_eq!(told.lock().unwrap().last(), Some(first));
     assert_same(&states(&world).await, &before).unwrap();
     world.it.remove().await;
 }
