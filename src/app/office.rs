@@ -132,8 +132,16 @@ impl Desk {
         };
         // 2. The tables will follow, whatever happens.
         self.tell(changed.effects.clone()).await;
-        // 3. Kafka has the entry before anybody is told that it is done.
+        // 3. Kafka has the entry before anybody is told that it is done. An outbox is empty too when Redis has lost
+        //    it: the entry still has to stand where it was made.
         self.relayed(changed.shard).await?;
+        let entry = (changed.epoch, changed.sequence);
+        let stands = self.ledger.entry_stands(workspace, entry, author.key.as_ref());
+        if !stands.await.map_err(|fault| self.trouble(fault))? {
+            return Err(Trouble::Away(format!(
+                "redis has lost the change of workspace {workspace} meanwhile"
+            )));
+        }
         Ok(Ok(changed))
     }
 

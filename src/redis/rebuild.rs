@@ -12,6 +12,7 @@ use super::inspect::{Snapshot, read_fences, read_head};
 use super::ledger::RedisLedger;
 use super::request::{mark_lives, pack_lives, pack_marks};
 use crate::domain::book::Workspace;
+use crate::domain::change::IdempotencyKey;
 use crate::domain::period::{Instant, PeriodName};
 use crate::domain::ports::Outbox as _;
 use crate::domain::{UserId, WorkspaceId};
@@ -156,6 +157,25 @@ impl RedisLedger {
             }
         }
         Ok(found)
+    }
+
+    /// Whether an entry that was made still stands: in the state that it was made in, or in an answer that is kept
+    /// with it or was restored from the ledger. Else Redis lost it, maybe before Kafka had it.
+    pub async fn entry_stands(
+        &self,
+        workspace: &WorkspaceId,
+        (epoch, sequence): (u64, u64),
+        key: Option<&IdempotencyKey>,
+    ) -> Result<bool, RedisError> {
+        let heads = self.heads([workspace]).await?;
+        let is_in = |head: &Snapshot| head.state.epoch == epoch && head.state.ledger_sequence >= sequence;
+        if heads.get(workspace).is_some_and(is_in) {
+            return Ok(true);
+        }
+        let Some(key) = key else { return Ok(false) };
+        let mut exists = ::redis::cmd("EXISTS");
+        exists.arg(self.keys.answered(workspace, &key.place));
+        Ok(self.office.query::<u64>(&exists).await? > 0)
     }
 
     /// Takes note of how far workspaces had come, so that no state older than that is used, and answers

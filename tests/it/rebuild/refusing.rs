@@ -1,6 +1,6 @@
 //! Half a state is no state: whoever asks is refused until the head is there, and nobody else is.
 
-use tollgate::domain::change::{Author, Change, Plan};
+use tollgate::domain::change::{Author, Change, IdempotencyKey, Plan};
 use tollgate::domain::event::{Arrival, Position};
 use tollgate::domain::hold::{HoldRequest, Wish};
 use tollgate::domain::ports::{Ledger as _, Outbox as _};
@@ -9,7 +9,7 @@ use tollgate::pipeline::decide::now;
 use tollgate::redis::{RedisError, RedisLedger};
 
 use crate::ledger::event;
-use crate::support::{Name, ledger};
+use crate::support::{Name, forget, ledger};
 
 fn id(name: &str) -> WorkspaceId {
     WorkspaceId::parse(name).unwrap()
@@ -81,4 +81,28 @@ async fn whoever_was_told_how_far_a_workspace_had_come_takes_no_less() {
         &workspace,
     );
     refused(ledger.workspace(&workspace, &[]).await, &workspace);
+}
+
+#[tokio::test]
+async fn an_entry_stands_until_redis_loses_it_and_an_answer_that_is_kept_speaks_for_it() {
+    let name = Name::new("refusing");
+    let ledger = ledger(&name, 100);
+    let workspace = id("acme");
+    planned(&ledger, &workspace).await;
+    let change = Change::TopUp { credits: Credits::whole(1) };
+    let key = IdempotencyKey { key: "k".into(), place: "p".into(), request: "r".into() };
+    let keyed = Author { key: Some(key.clone()), ..Author::default() };
+    let done = ledger.change(&workspace, &change, &keyed, now()).await.unwrap().unwrap();
+    let entry = (done.epoch, done.sequence);
+    assert!(ledger.entry_stands(&workspace, entry, None).await.unwrap());
+    assert!(
+        !ledger.entry_stands(&workspace, (entry.0, entry.1 + 1), None).await.unwrap(),
+        "of an older copy"
+    );
+    assert!(!ledger.entry_stands(&workspace, (entry.0 + 1, 1), None).await.unwrap(), "of another epoch");
+    ledger.stop(&workspace, &[]).await.unwrap();
+    assert!(!ledger.entry_stands(&workspace, entry, None).await.unwrap());
+    assert!(ledger.entry_stands(&workspace, entry, Some(&key)).await.unwrap(), "its answer is kept");
+    forget(&name);
+    assert!(!ledger.entry_stands(&workspace, entry, Some(&key)).await.unwrap());
 }
