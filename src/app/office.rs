@@ -172,8 +172,29 @@ impl Desk {
         }
         if held.answer.hold.state == HoldState::Settling {
             self.relayed(self.ledger.shard_of(workspace)).await?;
+            self.still_settled(workspace, request, author).await?;
         }
         Ok(Ok(held.answer))
+    }
+
+    /// As after a change: an empty outbox may also be a lost one. The hold knows, and a hold that knows nothing of
+    /// it any more is settled once more, for whoever asks again.
+    async fn still_settled(
+        &self,
+        workspace: &WorkspaceId,
+        request: &HoldRequest,
+        author: &Author,
+    ) -> Result<(), Trouble> {
+        let again = self.ledger.hold(workspace, request, author, now()).await;
+        match again.map_err(|fault| self.trouble(fault))? {
+            Ok(held) if held.repeated => Ok(()),
+            again => {
+                if let Ok(held) = again {
+                    self.tell(held.effects).await;
+                }
+                Err(Trouble::Away(format!("redis has lost the settle of workspace {workspace} meanwhile")))
+            }
+        }
     }
 
     async fn answer_check(&self, workspace: &WorkspaceId, wish: &Wish) -> Result<CheckAnswer, Trouble> {

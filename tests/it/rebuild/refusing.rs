@@ -106,3 +106,27 @@ async fn an_entry_stands_until_redis_loses_it_and_an_answer_that_is_kept_speaks_
     forget(&name);
     assert!(!ledger.entry_stands(&workspace, entry, Some(&key)).await.unwrap());
 }
+
+#[tokio::test]
+async fn a_settle_is_its_own_repeat_until_redis_loses_it() {
+    let name = Name::new("refusing");
+    let ledger = ledger(&name, 100);
+    let workspace = id("acme");
+    let wish = Wish {
+        user: UserId::parse("ann").unwrap(),
+        feature: FeatureId::parse("ai_chat").unwrap(),
+        credits: Credits::whole(1),
+    };
+    let hold = HoldId::parse("h").unwrap();
+    let make = HoldRequest::Make { hold: hold.clone(), wish, ttl_seconds: 300 };
+    let settle = HoldRequest::Settle { hold, credits: Credits::whole(1), owner: None };
+    let ask = async |request: &HoldRequest| {
+        ledger.hold(&workspace, request, &Author::default(), now()).await.unwrap().map(|held| held.repeated)
+    };
+    planned(&ledger, &workspace).await;
+    assert_eq!(ask(&make).await, Ok(false));
+    assert_eq!(ask(&settle).await, Ok(false));
+    assert_eq!(ask(&settle).await, Ok(true));
+    forget(&name);
+    assert_ne!(ask(&settle).await, Ok(true), "its event is lost too");
+}
