@@ -45,7 +45,7 @@ impl RedisLedger {
             let mut placing = placed(workspace, &known, change, now)?;
             placing.opens = opens && placing.splits(&running);
             let argument = pack(workspace, &known, &placing, change, author, now);
-            let bytes = self.office.run(&self.change, &self.keys.heads(shard), &argument).await?;
+            let bytes = self.office.run(&self.change, &self.keys.heads(shard), &[argument]).await?;
             match read(&bytes, shard)? {
                 Answer::Unready(unready) => {
                     // The running period is opened by the calendar in force; one that begins with the plan, by the
@@ -80,7 +80,7 @@ impl RedisLedger {
         out.array(3).text(workspace.as_str());
         pack_author(&mut out, author);
         out.text(refusal.code());
-        let bytes = self.office.run(&self.keep, &self.keys.heads(shard), &out.into_bytes()).await?;
+        let bytes = self.office.run(&self.keep, &self.keys.heads(shard), &[out.into_bytes()]).await?;
         match read(&bytes, shard)? {
             Answer::Refused(kept) => Ok(Err(kept)),
             Answer::Done(changed) => Ok(Ok(*changed)),

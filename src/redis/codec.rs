@@ -36,6 +36,37 @@ impl Packer {
         self
     }
 
+    /// Adds a place in a list, which the scripts count from 1.
+    pub fn place(&mut self, at: usize) -> &mut Self {
+        self.int(at as i64 + 1)
+    }
+
+    /// Adds two texts as one.
+    pub fn joined(&mut self, first: &str, second: &str) -> &mut Self {
+        let _ = encode::write_str_len(&mut self.0, (first.len() + second.len()) as u32);
+        self.0.extend_from_slice(first.as_bytes());
+        self.0.extend_from_slice(second.as_bytes());
+        self
+    }
+
+    /// Adds a whole number as text: for those past 2^53, which a script cannot hold.
+    pub fn decimal(&mut self, number: i64) -> &mut Self {
+        let (mut digits, mut at, mut left) = ([0_u8; 20], 20, number.unsigned_abs());
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (left % 10) as u8;
+            left /= 10;
+            if left == 0 {
+                break;
+            }
+        }
+        let sign: &[u8] = if number < 0 { b"-" } else { b"" };
+        let _ = encode::write_str_len(&mut self.0, (sign.len() + digits.len() - at) as u32);
+        self.0.extend_from_slice(sign);
+        self.0.extend_from_slice(&digits[at..]);
+        self
+    }
+
     /// Adds a text of any bytes.
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         let _ = encode::write_str_len(&mut self.0, bytes.len() as u32);
@@ -74,6 +105,11 @@ impl<'a> Unpacker<'a> {
         decode::read_array_len(&mut self.0)
             .map(|len| len as usize)
             .map_err(|fault| malformed("an array", &fault))
+    }
+
+    /// Whether an array comes next.
+    pub fn is_array(&self) -> bool {
+        self.0.first().is_some_and(|byte| matches!(byte, 0x90..=0x9f | 0xdc | 0xdd))
     }
 
     /// The next whole number.
@@ -117,11 +153,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_as_texts_are_what_they_are_elsewhere() {
+        for number in [0, 7, -7, i64::MAX, i64::MIN, -1_000_000_000_000_000_000] {
+            let mut packer = Packer::default();
+            packer.decimal(number).joined("u:", "ann");
+            let bytes = packer.into_bytes();
+            let mut reader = Unpacker::new(&bytes);
+            assert!(!reader.is_array());
+            assert_eq!((reader.text(), reader.text()), (Ok(number.to_string().as_str()), Ok("u:ann")));
+        }
+    }
+
+    #[test]
     fn what_is_packed_is_read_back() {
         let mut packer = Packer::default();
         packer.array(3).int(-(1 << 53)).text("ann").ints(&[0, 127, 128, 8_000_000_000_000_000]);
         let bytes = packer.into_bytes();
         let mut reader = Unpacker::new(&bytes);
+        assert!(reader.is_array());
         assert_eq!(reader.array(), Ok(3));
         assert_eq!(reader.int(), Ok(-(1 << 53)));
         assert_eq!(reader.text(), Ok("ann"));

@@ -115,7 +115,7 @@ impl RedisLedger {
             let kind = arguments(&mut packed);
             let request =
                 pack(workspace, &known, &period, author, now, (kind, packed, self.dedupe.taken_seconds()));
-            let bytes = self.office.run(&self.hold, &heads, &request).await?;
+            let bytes = self.office.run(&self.hold, &heads, &[request]).await?;
             match read(&bytes, now, effects)? {
                 Answer::Unready(unopened @ Unready::Unopened(_)) if kind == "check" => {
                     self.learned(workspace, known).await;

@@ -23,9 +23,14 @@ impl Keys {
 
     /// The shard of a workspace, by FNV-1a. The hash is part of the stored layout: it never changes.
     pub fn shard_of(&self, workspace: &WorkspaceId) -> u16 {
+        self.hash_and_shard(workspace).1
+    }
+
+    /// That hash and the shard.
+    pub fn hash_and_shard(&self, workspace: &WorkspaceId) -> (u64, u16) {
         let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         let hash = workspace.as_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, fold);
-        (hash % u64::from(self.shards)) as u16
+        (hash, (hash % u64::from(self.shards)) as u16)
     }
 
     fn prefix(&self, shard: u16) -> String {

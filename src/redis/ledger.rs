@@ -23,6 +23,9 @@ use crate::domain::ports::Ledger;
 /// How often a call is repeated because events belonged elsewhere.
 const PLACING_ATTEMPTS: usize = 8;
 
+/// More values a script cannot hand to one command.
+const CALL_EVENTS_LIMIT: usize = 3_000;
+
 /// The credit ledger of every workspace, kept in Redis.
 pub struct RedisLedger {
     pub(super) keys: Keys,
@@ -84,7 +87,10 @@ impl RedisLedger {
             token: format!("{}-{:x}", std::process::id(), HashMap::<(), ()>::new().hasher().hash_one(0)),
             change: books("change"),
             dedupe,
-            call_bounds: (settings.call_events_max.max(1), settings.call_users_max.max(1)),
+            call_bounds: (
+                settings.call_events_max.clamp(1, CALL_EVENTS_LIMIT),
+                settings.call_users_max.clamp(1, CALL_EVENTS_LIMIT),
+            ),
             shards: (0..keys.shards()).map(|_| Mutex::default()).collect(),
             desk: Mutex::default(),
             rare: std::sync::Mutex::default(),
@@ -115,12 +121,18 @@ impl Ledger for RedisLedger {
         committed: &[(i32, i64)],
         now: Instant,
     ) -> Result<Effects, RedisError> {
-        let mut of_shard: Vec<Vec<(usize, &Arrival)>> = vec![Vec::new(); self.shards.len()];
+        // Those of one partition together, in there those of one workspace, in their order: fewer places to touch.
+        let mut of_shard: Vec<Vec<(i32, u64, usize)>> = vec![Vec::new(); self.shards.len()];
         for (at, arrival) in arrivals.iter().enumerate() {
-            of_shard[usize::from(self.keys.shard_of(&arrival.event.workspace))].push((at, arrival));
+            let (hash, shard) = self.keys.hash_and_shard(&arrival.event.workspace);
+            of_shard[usize::from(shard)].push((arrival.position.partition, hash, at));
         }
+        of_shard.iter_mut().for_each(|events| events.sort_unstable());
         let busy = of_shard.iter().enumerate().filter(|(_, events)| !events.is_empty());
-        let calls = busy.map(|(shard, events)| self.decide_shard(shard, events, committed, now));
+        let calls = busy.map(|(shard, events)| {
+            let events = events.iter().map(|(_, _, at)| (*at, &arrivals[*at])).collect();
+            self.decide_shard(shard, events, committed, now)
+        });
         let mut effects = Effects::default();
         let mut decisions = Vec::with_capacity(arrivals.len());
         for part in join_all(calls).await {
@@ -140,7 +152,7 @@ impl RedisLedger {
     async fn decide_shard(
         &self,
         shard: usize,
-        events: &[(usize, &Arrival)],
+        events: Vec<(usize, &Arrival)>,
         committed: &[(i32, i64)],
         now: Instant,
     ) -> Result<(Vec<(usize, Decision)>, Effects), RedisError> {
@@ -175,11 +187,11 @@ impl RedisLedger {
         committed: &[(i32, i64)],
         now: Instant,
     ) -> Result<(Request<'a>, reply::Done), RedisError> {
-        let mut moved = Moved::new();
+        let (mut moved, mut bounds) = (Moved::new(), self.call_bounds);
         for _ in 0..PLACING_ATTEMPTS {
-            let request = Request::gather(arrivals, known, &moved, self.call_bounds);
-            let argument = request.pack(known, committed, self.dedupe, now.millis());
-            let bytes = self.link.run(&self.decide, &self.keys.heads(shard as u16), &argument).await?;
+            let request = Request::gather(arrivals, known, &moved, bounds);
+            let arguments = request.pack(known, committed, self.dedupe, now.millis());
+            let bytes = self.link.run(&self.decide, &self.keys.heads(shard as u16), &arguments).await?;
             match reply::read(&bytes, &request, now)? {
                 Reply::Done(done) => {
                     for (id, (epoch, version)) in request.workspaces.iter().zip(&done.heads) {
@@ -196,6 +208,13 @@ impl RedisLedger {
                 Reply::Moved(places) => moved.extend(places),
                 Reply::Due => self.sweep(shard as u16, now).await?,
                 Reply::Unopened(groups) => {
+                    // An opening may carry over what the period before has left: events that belong there and come
+                    // first are decided first.
+                    let behind = groups.iter().filter_map(|(group, _)| request.behind_another_period(*group));
+                    if let Some(cut) = behind.min() {
+                        bounds.0 = cut;
+                        continue;
+                    }
                     for (group, last) in groups {
                         let (workspace, period) = request.groups[group];
                         let id = request.workspaces[workspace];

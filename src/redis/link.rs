@@ -64,16 +64,25 @@ impl Link {
         self.faults.load(Ordering::Acquire)
     }
 
-    /// Runs a script on one key with one packed argument. An error may come after the script ran.
-    pub async fn run(&self, script: &Script, key: &str, argument: &[u8]) -> Result<Vec<u8>, RedisError> {
+    /// Runs a script on one key with packed arguments. An error may come after the script ran.
+    pub async fn run<A: AsRef<[u8]>>(
+        &self,
+        script: &Script,
+        key: &str,
+        arguments: &[A],
+    ) -> Result<Vec<u8>, RedisError> {
+        let mut call = script.key(key);
+        for argument in arguments {
+            call.arg(argument.as_ref());
+        }
         let mut connection = self.connection().await?;
-        let mut reply = script.key(key).arg(argument).invoke_async(&mut connection).await;
+        let mut reply = call.invoke_async(&mut connection).await;
         // The driver sends a script that Redis does not know; one that is forgotten in between is sent again.
         for _ in 0..SENDINGS_MAX {
             if !matches!(&reply, Err(fault) if fault.kind() == ErrorKind::Server(ServerErrorKind::NoScript)) {
                 break;
             }
-            reply = script.key(key).arg(argument).invoke_async(&mut connection).await;
+            reply = call.invoke_async(&mut connection).await;
         }
         self.checked(reply).await
     }

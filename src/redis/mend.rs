@@ -93,7 +93,7 @@ impl RedisLedger {
             out.array(6).text(workspace.as_str()).int(known.calendar.version() as i64);
             out.int(known.epoch as i64).int(known.version as i64);
             out.text(&period.name.to_string()).int(now.millis());
-            let bytes = self.link.run(&self.open, &self.keys.heads(shard), &out.into_bytes()).await?;
+            let bytes = self.link.run(&self.open, &self.keys.heads(shard), &[out.into_bytes()]).await?;
             let mut input = Unpacker::new(&bytes);
             input.array()?;
             match Unready::read(input.text()?, &mut input)? {
@@ -122,7 +122,7 @@ impl RedisLedger {
         loop {
             let mut out = Packer::default();
             out.ints(&[now.millis(), SWEPT_MAX as i64, self.dedupe.taken_seconds()]);
-            let bytes = self.link.run(&self.sweep, &self.keys.heads(shard), &out.into_bytes()).await?;
+            let bytes = self.link.run(&self.sweep, &self.keys.heads(shard), &[out.into_bytes()]).await?;
             let mut input = Unpacker::new(&bytes);
             input.array()?;
             let found = input.int()? as usize;

@@ -11,6 +11,7 @@ mod inspect;
 mod keys;
 mod ledger;
 mod link;
+mod marks;
 mod mend;
 mod outbox;
 mod rebuild;

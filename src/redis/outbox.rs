@@ -46,7 +46,7 @@ impl Outbox for RedisLedger {
     }
 
     async fn release(&self, shard: u16) -> Result<(), RedisError> {
-        self.office.run(&self.release, &self.keys.relay(shard), self.token.as_bytes()).await.map(drop)
+        self.office.run(&self.release, &self.keys.relay(shard), &[self.token.as_bytes()]).await.map(drop)
     }
 
     async fn pending(&self, shard: u16, max: usize) -> Result<Vec<Pending>, RedisError> {

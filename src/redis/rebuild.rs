@@ -10,7 +10,7 @@ use super::RedisError;
 use super::codec::{Packer, Unpacker};
 use super::inspect::{Snapshot, read_fences, read_head};
 use super::ledger::RedisLedger;
-use super::request::{mark_lives, pack_lives, pack_marks};
+use super::marks::{mark_lives, pack_lives, pack_marks};
 use crate::domain::book::Workspace;
 use crate::domain::change::IdempotencyKey;
 use crate::domain::period::{Instant, PeriodName};
@@ -91,7 +91,7 @@ impl RedisLedger {
     /// Gives the right back.
     pub async fn give_up_rebuild(&self, workspace: &WorkspaceId) -> Result<(), RedisError> {
         let key = self.keys.rebuilding(workspace);
-        self.office.run(&self.release, &key, self.token.as_bytes()).await.map(drop)
+        self.office.run(&self.release, &key, &[self.token.as_bytes()]).await.map(drop)
     }
 
     /// Takes the workspace out of use and forgets its state; answers the epoch that it had, 0 for none, and the
@@ -107,7 +107,7 @@ impl RedisLedger {
             out.text(&period.to_string());
         }
         let heads = self.keys.heads(self.keys.shard_of(workspace));
-        let bytes = self.office.run(&self.stop, &heads, &out.into_bytes()).await?;
+        let bytes = self.office.run(&self.stop, &heads, &[out.into_bytes()]).await?;
         let mut input = Unpacker::new(&bytes);
         input.array()?;
         let epoch = input.int()? as u64;
@@ -239,7 +239,7 @@ impl RedisLedger {
                     let times = (event.time.micros(), event.arrived_at.micros());
                     pack_marks(&mut out, event.epoch, identity, times, now.micros(), self.dedupe);
                 }
-                self.office.run(&self.restore, &self.keys.heads(shard), &out.into_bytes()).await?;
+                self.office.run(&self.restore, &self.keys.heads(shard), &[out.into_bytes()]).await?;
             }
         }
         Ok(())

@@ -74,7 +74,7 @@ pub fn read(bytes: &[u8], request: &Request<'_>, now: Instant) -> Result<Reply, 
             (0..len / 3).map(entry).collect::<Result<_, _>>().map(Reply::Unopened)
         }
         ("due", 1) => Ok(Reply::Due),
-        ("ok", 8) => read_done(&mut input, request, now).map(Reply::Done),
+        ("ok", 9) => read_done(&mut input, request, now).map(Reply::Done),
         (word, parts) => Err(Malformed(format!("{word:?} with {parts} parts"))),
     }
 }
@@ -94,13 +94,16 @@ fn read_moved(input: &mut Unpacker<'_>) -> Result<(usize, (Period, Day)), Malfor
 
 fn read_done(input: &mut Unpacker<'_>, request: &Request<'_>, now: Instant) -> Result<Done, Malformed> {
     let mut done = Done::default();
-    for _ in 0..input.array()? / 2 {
+    let mut last = Vec::new();
+    for _ in 0..input.array()? / 3 {
         done.heads.push((input.int()? as u64, input.int()? as u64));
+        last.push(input.int()? as u64);
     }
-    for placed in &request.placed[..input.array()?] {
-        let epoch = done.heads[request.groups[placed.0].0].0;
-        done.verdicts.push(read_answer(input, epoch)?);
+    for _ in 0..input.array()? {
+        done.again.push(place(input.int()?)?);
     }
+    done.again.sort_unstable();
+    read_answers(input, request, &mut done, &mut last)?;
     let told: Vec<Told<'_>> = request
         .groups
         .iter()
@@ -111,13 +114,45 @@ fn read_done(input: &mut Unpacker<'_>, request: &Request<'_>, now: Instant) -> R
         })
         .collect();
     read_accounts(input, &mut done, request, &told)?;
-    for _ in 0..input.array()? / 10 {
+    for _ in 0..input.array()? / 8 {
         done.rollups.push(read_cell(input, request, &told)?);
     }
-    for _ in 0..input.array()? {
-        done.again.push(place(input.int()?)?);
-    }
     Ok(done)
+}
+
+/// Answers, and the sequences that events decided now took up to the `last` of each workspace.
+fn read_answers(
+    input: &mut Unpacker<'_>,
+    request: &Request<'_>,
+    done: &mut Done,
+    last: &mut [u64],
+) -> Result<(), Malformed> {
+    let events = input.array()?;
+    let workspace_of = |at: usize| request.groups[request.group_of(at)].0;
+    let mut again = done.again.iter().peekable();
+    let fresh: Vec<usize> = (0..events).filter(|at| again.next_if_eq(&at).is_none()).collect();
+    for at in &fresh {
+        last[workspace_of(*at)] -= 1;
+    }
+    let mut fresh = fresh.into_iter().peekable();
+    for at in 0..events {
+        let workspace = workspace_of(at);
+        let epoch = done.heads[workspace].0;
+        let answer = if fresh.next_if_eq(&at).is_some() {
+            last[workspace] += 1;
+            Some(read_fresh(input, epoch, last[workspace])?)
+        } else {
+            read_again(input, epoch)?
+        };
+        done.verdicts.push(answer);
+    }
+    for _ in 0..input.array()? / 2 {
+        let (at, team) = (place(input.int()?)?, read_team(input)?);
+        if let Some(Some(answer)) = done.verdicts.get_mut(at) {
+            answer.verdict.team = team;
+        }
+    }
+    Ok(())
 }
 
 fn read_accounts(
@@ -146,33 +181,49 @@ fn read_accounts(
     Ok(())
 }
 
-fn read_answer(input: &mut Unpacker<'_>, epoch: u64) -> Result<Option<Answer>, Malformed> {
+/// An event that is decided now: a code, or an array of it and what it needs.
+fn read_fresh(input: &mut Unpacker<'_>, epoch: u64, sequence: u64) -> Result<Answer, Malformed> {
+    let parts = if input.is_array() { input.array()? } else { 1 };
+    let code = input.int()?;
+    read_verdict(input, (code, parts), (epoch, sequence, None))
+}
+
+/// An event that was decided before: its first answer, or none when that is recorded.
+fn read_again(input: &mut Unpacker<'_>, epoch: u64) -> Result<Option<Answer>, Malformed> {
     let (parts, code) = (input.array()?, input.int()?);
-    let plain = |outcome, sequence: i64, team: Option<TeamId>| {
-        let drawn = Drawn::default();
-        Verdict { outcome, reason: None, blocked: None, drawn, team, epoch, sequence: sequence as u64 }
-    };
-    let verdict = match (code, parts) {
+    if (code, parts) == (4, 1) {
+        return Ok(None);
+    }
+    let (sequence, team) = (input.int()? as u64, read_team(input)?);
+    read_verdict(input, (code, parts.saturating_sub(2)), (epoch, sequence, team)).map(Some)
+}
+
+fn read_verdict(
+    input: &mut Unpacker<'_>,
+    (code, parts): (i64, usize),
+    (epoch, sequence, team): (u64, u64, Option<TeamId>),
+) -> Result<Answer, Malformed> {
+    let drawn = Drawn::default();
+    let mut verdict =
+        Verdict { outcome: Outcome::Allowed, reason: None, blocked: None, drawn, team, epoch, sequence };
+    match (code, parts) {
         // `drawn` is filled in from the event: all of it came from the pool.
-        (1, 3) => plain(Outcome::Allowed, input.int()?, read_team(input)?),
-        (2 | 5, 13) => {
-            let outcome = match input.int()? {
+        (1, 1) => {}
+        (2 | 5, 11) => {
+            verdict.outcome = match input.int()? {
                 1 => Outcome::Allowed,
                 2 => Outcome::Overage,
                 3 => Outcome::Denied,
                 other => return Err(Malformed(format!("outcome {other}"))),
             };
-            let mut verdict = plain(outcome, input.int()?, read_team(input)?);
             let [user, team, pool, overage] = input.ints()?.map(Credits::from_micro);
             verdict.drawn = Drawn { user, team, pool, overage };
             (verdict.reason, verdict.blocked) = read_rule(input.ints()?)?;
-            verdict
         }
-        (3, 3) => plain(Outcome::Duplicate, input.int()?, read_team(input)?),
-        (4, 1) => return Ok(None),
+        (3, 1) => verdict.outcome = Outcome::Duplicate,
         _ => return Err(Malformed(format!("answer {code} with {parts} parts"))),
-    };
-    Ok(Some(Answer { verdict, settled: code == 5 }))
+    }
+    Ok(Answer { verdict, settled: code == 5 })
 }
 
 /// A rule that fails, with limit, used, held and remaining of its level; 0 for none.
@@ -193,9 +244,8 @@ fn read_cell(
     request: &Request<'_>,
     told: &[Told<'_>],
 ) -> Result<Rollup, Malformed> {
-    let (group, user) = request.users[place(input.int()?)?];
-    let (_, feature) = request.features[place(input.int()?)?];
-    let day = Day::from_number(input.int()? as i32);
+    let (user, feature, day) = request.cells[place(input.int()?)?];
+    let ((group, user), (_, feature)) = (request.users[user], request.features[feature]);
     let told = told[group];
     Ok(Rollup {
         workspace: told.workspace.clone(),
@@ -212,8 +262,7 @@ fn read_cell(
 pub fn decision(request: &Request<'_>, at: usize, answer: Answer, now: Instant) -> Decision {
     let Answer { mut verdict, settled } = answer;
     let arrival = request.arrivals[at];
-    let (group, _, _, day) = request.placed[at];
-    let period = request.groups[group].1;
+    let period = request.groups[request.group_of(at)].1;
     if verdict.outcome == Outcome::Allowed && verdict.drawn == Drawn::default() {
         verdict.drawn.pool = arrival.event.credits;
     }
@@ -222,7 +271,7 @@ pub fn decision(request: &Request<'_>, at: usize, answer: Answer, now: Instant) 
         event: arrival.event.clone(),
         position: arrival.position,
         period: period.name,
-        day,
+        day: request.day_of(at),
         resets_at: period.end,
         verdict,
         arrived_at: arrival.timestamp,

@@ -1,23 +1,17 @@
 //! A batch of one shard as `decide.lua` takes it: places in lists instead of repeated names.
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashMap;
-use sha2::{Digest, Sha256};
 
 use super::Dedupe;
 use super::codec::Packer;
+use super::marks::{Marks, PASSED_SECONDS, WINDOW_SLOTS, fine_slot, mark_lives};
 use crate::domain::calendar::Calendar;
 use crate::domain::event::{Arrival, UsageEvent};
 use crate::domain::model::SETTLES;
 use crate::domain::period::{Day, DaySpan, Period};
 use crate::domain::{FeatureId, HoldId, UserId, WorkspaceId};
-
-/// Width of a slot of time marks, in seconds, and how finely a place in it is told.
-const SLOT_SECONDS: i64 = 300;
-const SLOT_PLACES: i64 = 4096;
-/// Into how many slots the arrival window is divided: it is overshot by one slot at most.
-const WINDOW_SLOTS: i64 = 2;
-/// How long an arrival slot that has left the window stays, for partitions that lag behind.
-const PASSED_SECONDS: i64 = 900;
 
 /// What this process knows of a workspace: where its events belong, and the newest state it saw.
 #[derive(Debug, Clone, Default)]
@@ -65,9 +59,22 @@ impl Known {
 /// Where events were put when they were first decided, by their place among those still to decide.
 pub type Moved = HashMap<usize, (Period, Day)>;
 
+/// The events of one workspace from one partition: a stretch of a call.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    workspace: usize,
+    partition: i32,
+    last_offset: i64,
+    /// The place behind its last event.
+    end: usize,
+}
+
+/// A user, a feature and a day, the first two by their places.
+type Cell = (usize, usize, Day);
+
 /// One call: the events it decides and the lists that its reply points into.
 pub struct Request<'a> {
-    /// The events, in the order of deciding.
+    /// The events, in the order of deciding: those of one partition together, in there those of one workspace.
     pub arrivals: &'a [&'a Arrival],
     /// Workspaces.
     pub workspaces: Vec<&'a WorkspaceId>,
@@ -77,8 +84,11 @@ pub struct Request<'a> {
     pub users: Vec<(usize, &'a UserId)>,
     /// Group and feature.
     pub features: Vec<(usize, &'a FeatureId)>,
-    /// For each event its group, user and feature, and its day.
-    pub placed: Vec<(usize, usize, usize, Day)>,
+    /// User, feature and day.
+    pub cells: Vec<Cell>,
+    /// For each event its cell.
+    pub placed: Vec<usize>,
+    parts: Vec<Part>,
     /// Events that name a hold, with the place that their own time gives them.
     holds: Vec<(usize, Period, Day)>,
 }
@@ -97,7 +107,9 @@ impl<'a> Request<'a> {
             groups: Vec::new(),
             users: Vec::new(),
             features: Vec::new(),
+            cells: Vec::new(),
             placed: Vec::new(),
+            parts: Vec::new(),
             holds: Vec::new(),
         };
         let mut places = Places::default();
@@ -108,26 +120,66 @@ impl<'a> Request<'a> {
             let event = &arrival.event;
             let own = known.entry_ref(&event.workspace).or_default().place(event);
             let (period, day) = moved.get(&at).copied().unwrap_or(own);
-            let Some(placed) = request.index(event, period, &mut places) else { break };
+            let Some(workspace) = request.part(arrival, &mut places) else { break };
+            let Some(cell) = request.index(workspace, event, (period, day), &mut places) else { break };
             if event.hold.is_some() {
                 request.holds.push((at, own.0, own.1));
             }
-            request.placed.push((placed.0, placed.1, placed.2, day));
+            request.placed.push(cell);
+            request.parts.last_mut().into_iter().for_each(|part| part.end = at + 1);
         }
+        request.parts.retain(|part| part.end > 0);
         request.arrivals = &arrivals[..request.placed.len()];
         request
     }
 
-    /// The places of an event in the lists. None when a group of the call has the same books under
-    /// another period (a month without a plan may share its name with the first planned one): the
-    /// call ends before the event, for two copies of the same books would overwrite each other.
+    /// The group of an event.
+    pub fn group_of(&self, at: usize) -> usize {
+        self.users[self.cells[self.placed[at]].0].0
+    }
+
+    /// The first event of a group, when others of the same workspace in another period come before it.
+    pub fn behind_another_period(&self, group: usize) -> Option<usize> {
+        let first = (0..self.placed.len()).find(|at| self.group_of(*at) == group)?;
+        let workspace = self.groups[group].0;
+        (0..first).any(|at| self.groups[self.group_of(at)].0 == workspace).then_some(first)
+    }
+
+    /// The day of an event.
+    pub fn day_of(&self, at: usize) -> Day {
+        self.cells[self.placed[at]].2
+    }
+
+    /// The workspace of an event, whose part goes on or begins with it. None when it does not come behind its
+    /// neighbour: a fence knows one offset, so the call ends before it.
+    fn part(&mut self, arrival: &'a Arrival, places: &mut Places<'a>) -> Option<usize> {
+        let (position, id) = (arrival.position, &arrival.event.workspace);
+        if let Some(part) = self.parts.last_mut()
+            && part.partition == position.partition
+            && self.workspaces[part.workspace] == id
+        {
+            if position.offset <= part.last_offset {
+                return None;
+            }
+            part.last_offset = position.offset;
+            return Some(part.workspace);
+        }
+        let workspace = index(&mut places.workspaces, id, &mut self.workspaces, |id| id);
+        let (partition, last_offset) = (position.partition, position.offset);
+        self.parts.push(Part { workspace, partition, last_offset, end: 0 });
+        Some(workspace)
+    }
+
+    /// The cell of an event. None when a group of the call has the same books under another period (a
+    /// month without a plan may share its name with the first planned one): the call ends before the
+    /// event, for two copies of the same books would overwrite each other.
     fn index(
         &mut self,
+        workspace: usize,
         event: &'a UsageEvent,
-        period: Period,
+        (period, day): (Period, Day),
         places: &mut Places<'a>,
-    ) -> Option<(usize, usize, usize)> {
-        let workspace = index(&mut places.workspaces, &event.workspace, &mut self.workspaces, |id| id);
+    ) -> Option<usize> {
         let key = (workspace, period.name);
         let group = index(&mut places.groups, key, &mut self.groups, |_| (workspace, period));
         let there = &self.groups[group].1;
@@ -136,19 +188,37 @@ impl<'a> Request<'a> {
         }
         let user = index(&mut places.users, (group, &event.user), &mut self.users, |key| key);
         let feature = index(&mut places.features, (group, &event.feature), &mut self.features, |key| key);
-        Some((group, user, feature))
+        Some(index(&mut places.cells, (user, feature, day), &mut self.cells, |key| key))
     }
 
-    /// The argument of the script.
+    /// The arguments of the script: the request, and a memo for each partition.
     pub fn pack(
         &self,
         known: &HashMap<WorkspaceId, Known>,
         committed: &[(i32, i64)],
         dedupe: Dedupe,
         now_ms: i64,
-    ) -> Vec<u8> {
+    ) -> Vec<Vec<u8>> {
         let mut out = Packer::default();
-        out.array(8);
+        out.array(13);
+        self.pack_lists(&mut out, known);
+        let (lifetime, arrival_lifetime, window_slot) = mark_lives(dedupe);
+        out.array(3 * self.arrivals.len());
+        for (arrival, cell) in self.arrivals.iter().zip(&self.placed) {
+            out.int(arrival.position.offset).place(*cell).int(arrival.event.credits.micro());
+        }
+        self.pack_marks(&mut out, window_slot);
+        out.array(2 * committed.len());
+        for (partition, next) in committed {
+            out.int(i64::from(*partition)).int(*next);
+        }
+        let taken = dedupe.taken_seconds();
+        out.ints(&[now_ms, lifetime, arrival_lifetime, WINDOW_SLOTS, PASSED_SECONDS, taken]);
+        self.pack_holds(&mut out);
+        std::iter::once(out.into_bytes()).chain(self.memos()).collect()
+    }
+
+    fn pack_lists(&self, out: &mut Packer, known: &HashMap<WorkspaceId, Known>) {
         out.array(4 * self.workspaces.len());
         for id in &self.workspaces {
             let (version, epoch, seen) =
@@ -157,121 +227,98 @@ impl<'a> Request<'a> {
         }
         out.array(4 * self.groups.len());
         for (workspace, period) in &self.groups {
-            out.int(*workspace as i64 + 1).text(&period.name.to_string());
+            out.place(*workspace).text(&period.name.to_string());
             out.int(i64::from(period.planned)).int(period.end.millis());
         }
         out.array(2 * self.users.len());
         for (group, user) in &self.users {
-            out.int(*group as i64 + 1).text(user.as_str());
+            out.place(*group).joined("u:", user.as_str());
         }
         out.array(2 * self.features.len());
         for (group, feature) in &self.features {
-            out.int(*group as i64 + 1).text(feature.as_str());
+            out.place(*group).joined("f:", feature.as_str());
         }
-        let (lifetime, arrival_lifetime, window_slot) = mark_lives(dedupe);
-        out.array(12 * self.arrivals.len());
-        for (arrival, placed) in self.arrivals.iter().zip(&self.placed) {
-            pack_event(&mut out, arrival, *placed, window_slot);
+        out.array(3 * self.cells.len());
+        for (user, feature, day) in &self.cells {
+            out.place(*user).place(*feature).int(i64::from(day.number()));
         }
-        out.array(2 * committed.len());
-        for (partition, next) in committed {
-            out.int(i64::from(*partition)).int(*next);
+        out.array(3 * self.parts.len());
+        for part in &self.parts {
+            out.place(part.workspace).int(i64::from(part.partition)).int(part.end as i64);
         }
-        let taken = dedupe.taken_seconds();
-        out.ints(&[now_ms, lifetime, arrival_lifetime, WINDOW_SLOTS, PASSED_SECONDS, taken]);
-        self.pack_holds(&mut out);
-        out.into_bytes()
+    }
+
+    /// The marks, the slots of arrival, and the events that share a mark with another one.
+    fn pack_marks(&self, out: &mut Packer, window_slot: i64) {
+        let (mut slots, mut twins) = (Vec::new(), BTreeSet::new());
+        let mut first_of = HashMap::with_capacity(self.arrivals.len());
+        out.array(3 * self.arrivals.len());
+        for (at, arrival) in self.arrivals.iter().enumerate() {
+            let event = &arrival.event;
+            let marks = Marks::of([event.workspace.as_str(), &event.source, &event.id], event.time.micros());
+            out.decimal(marks.timed).decimal(marks.untimed).int(fine_slot(event.time.micros()));
+            // Whoever shares the mark with the time shares the other one too.
+            let first = *first_of.entry(marks.untimed).or_insert(at);
+            if first < at {
+                twins.extend([first, at]);
+            }
+            let slot = arrival.timestamp.millis().div_euclid(window_slot * 1000);
+            match slots.last_mut() {
+                Some((end, of)) if *of == slot => *end = at + 1,
+                _ => slots.push((at + 1, slot)),
+            }
+        }
+        out.array(2 * slots.len());
+        for (end, slot) in slots {
+            out.int(end as i64).int(slot);
+        }
+        out.array(twins.len());
+        for at in twins {
+            out.place(at);
+        }
     }
 
     fn pack_holds(&self, out: &mut Packer) {
         out.array(7 * self.holds.len());
         for (at, period, day) in &self.holds {
             let event = &self.arrivals[*at].event;
-            out.int(*at as i64 + 1).text(event.hold.as_ref().map_or("", HoldId::as_str));
+            out.place(*at).text(event.hold.as_ref().map_or("", HoldId::as_str));
             out.int(i64::from(event.source == SETTLES)).text(&period.name.to_string());
             out.int(i64::from(period.planned)).int(period.end.millis()).int(i64::from(day.number()));
         }
     }
-}
 
-/// How long marks of both families live, and how wide a slot of arrivals is: all in seconds.
-pub fn mark_lives(dedupe: Dedupe) -> (i64, i64, i64) {
-    let window_slot = (dedupe.window_seconds / WINDOW_SLOTS).max(1);
-    let lifetime = dedupe.age_seconds_max + dedupe.window_seconds + dedupe.outage_seconds_max + SLOT_SECONDS;
-    (lifetime, dedupe.window_seconds + window_slot + dedupe.outage_seconds_max, window_slot)
-}
-
-/// Opens the argument of `restore.lua`: what follows is the list of so many marked events.
-pub fn pack_lives(out: &mut Packer, dedupe: Dedupe, events: usize) {
-    let (lifetime, arrival_lifetime, _) = mark_lives(dedupe);
-    out.array(5).int(lifetime).int(arrival_lifetime).int(WINDOW_SLOTS).int(PASSED_SECONDS).array(6 * events);
-}
-
-/// One event that was recorded, for `restore.lua`: its marks, the second one only while a resend may still be
-/// recognised by it.
-pub fn pack_marks(
-    out: &mut Packer,
-    epoch: u64,
-    identity: [&str; 3],
-    (time, arrived): (i64, i64),
-    now: i64,
-    dedupe: Dedupe,
-) {
-    let (_, arrival_lifetime, window_slot) = mark_lives(dedupe);
-    let marks = Marks::of(identity, time);
-    let (slot, place) = time_slot(time);
-    out.text(&marks.timed.to_string()).int(slot).int(place).text(&marks.untimed.to_string());
-    let recent = now - arrived < arrival_lifetime * 1_000_000;
-    out.int(if recent { arrived.div_euclid(window_slot * 1_000_000) } else { -1 }).int(epoch as i64);
-}
-
-/// The slot of a time in microseconds, and its place in there.
-fn time_slot(time: i64) -> (i64, i64) {
-    let slot = SLOT_SECONDS * 1_000_000;
-    (time.div_euclid(slot), time.rem_euclid(slot) * SLOT_PLACES / slot)
-}
-
-fn pack_event(out: &mut Packer, arrival: &Arrival, placed: (usize, usize, usize, Day), window_slot: i64) {
-    let (group, user, feature, day) = placed;
-    let event = &arrival.event;
-    let marks = Marks::of([event.workspace.as_str(), &event.source, &event.id], event.time.micros());
-    out.int(i64::from(arrival.position.partition)).int(arrival.position.offset);
-    out.int(group as i64 + 1).int(user as i64 + 1).int(feature as i64 + 1);
-    out.int(i64::from(day.number())).int(arrival.event.credits.micro());
-    let (slot, place) = time_slot(event.time.micros());
-    out.text(&marks.timed.to_string()).int(slot);
-    out.text(&marks.untimed.to_string()).int(arrival.timestamp.millis().div_euclid(window_slot * 1000));
-    out.int(place);
-}
-
-/// Hashes that stand for an event's identity. Cut from SHA-256, so that nobody can make one event's
-/// marks look like another's.
-struct Marks {
-    timed: i64,
-    untimed: i64,
-}
-
-impl Marks {
-    /// Of workspace, source and id, and the time in microseconds.
-    fn of(identity: [&str; 3], time: i64) -> Self {
-        let mut hash = Sha256::new();
-        for part in identity {
-            hash.update((part.len() as u32).to_le_bytes());
-            hash.update(part);
-        }
-        let digest = hash.finalize();
-        let word = |at: usize| i64::from_le_bytes(std::array::from_fn(|i| digest[at + i]));
-        let timed = word(8) ^ scatter(time);
-        Self { timed, untimed: word(0) }
+    /// What the tail keeps of each partition's events, besides their answers: where each was put.
+    fn memos(&self) -> impl Iterator<Item = Vec<u8>> {
+        let sections = self.parts.chunk_by(|a, b| a.partition == b.partition);
+        sections.scan(0, |start, parts| Some(self.memo(parts, start)))
     }
-}
 
-/// Spreads a number over all 64 bits (the finaliser of SplitMix64).
-fn scatter(number: i64) -> i64 {
-    let mut x = (number as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (x ^ (x >> 31)) as i64
+    fn memo(&self, parts: &[Part], start: &mut usize) -> Vec<u8> {
+        let mut places: Vec<(usize, usize, Day)> = Vec::new();
+        let mut offsets = Packer::default();
+        offsets.array(2 * (parts.last().map_or(0, |part| part.end) - *start));
+        for (number, part) in parts.iter().enumerate() {
+            for at in *start..part.end {
+                let place = (number, self.group_of(at), self.day_of(at));
+                let found = places.iter().rposition(|other| *other == place).unwrap_or_else(|| {
+                    places.push(place);
+                    places.len() - 1
+                });
+                offsets.int(self.arrivals[at].position.offset).place(found);
+            }
+            *start = part.end;
+        }
+        let mut out = Packer::default();
+        out.array(5 * places.len());
+        for (number, group, day) in places {
+            let period = &self.groups[group].1;
+            out.place(number).text(&period.name.to_string()).int(i64::from(period.planned));
+            out.int(period.end.millis()).int(i64::from(day.number()));
+        }
+        out.append(offsets);
+        out.into_bytes()
+    }
 }
 
 #[derive(Default)]
@@ -280,6 +327,7 @@ struct Places<'a> {
     groups: HashMap<(usize, Day), usize>,
     users: HashMap<(usize, &'a UserId), usize>,
     features: HashMap<(usize, &'a FeatureId), usize>,
+    cells: HashMap<Cell, usize>,
 }
 
 /// The place of a key in its list, where it is added at first sight.

@@ -1,20 +1,28 @@
--- Decides every event of one shard's batch in the order of the batch: fences out what was delivered before, marks
--- duplicates, asks every rule, debits all or nothing, and answers with the new absolutes.
+-- Decides every event of one shard's batch: fences out what was delivered before, marks duplicates, asks every rule,
+-- debits all or nothing, and answers with the new absolutes. Events of one workspace are decided in their order.
 --
 -- KEYS[1]  <name>:{sNN}:heads
 -- ARGV[1]  packed {
 --   workspaces {id, calendar version, epoch seen, version seen, ...},
 --   groups     {workspace, period, 1 when planned, end of the period in ms, ...},    a group is a workspace and period
---   users      {group, user, ...},
---   features   {group, feature, ...},
---   events     {partition, offset, group, user, feature, day, credits, mark, slot, arrival mark, arrival slot, place, ...},
+--   users      {group, 'u:' and the user, ...},
+--   features   {group, 'f:' and the feature, ...},
+--   cells      {user, feature, day, ...},
+--   parts      {workspace, partition, last event, ...}: the events of one workspace from one partition lie together, in
+--              the order of their offsets; the parts of one partition lie together too,
+--   events     {offset, cell, credits, ...},
+--   marks      {mark, arrival mark, slot * 4096 + place, ...}, for each event,
+--   arrivals   {last event, arrival slot, ...}: neighbours of the same slot together,
+--   twins      {event, ...} that share a mark with another one in here,
 --   committed  {partition, next offset, ...},
 --   times      {now in ms, seconds that a mark lives, seconds that an arrival mark lives, arrival slots looked back,
 --               seconds that a passed one stays, seconds that an ended hold's name stays taken},
 --   holds      {event, hold, 1 when we published it, period, 1 when planned, end in ms, day, ...} of events that name one,
 --              with the place that their own time gives them }
---   The numbers of workspace, group, user and feature are places in the lists before, from 1. A mark is a 64-bit hash
---   as decimal text; `place` says where in its slot the event's time lies, 0..4095.
+-- ARGV[2..]  a memo for each partition, in the order of the parts: what the tail keeps of its events, packed
+--            {part of the partition, period, 1 when planned, end in ms, day, ...}, {offset, place in the former, ...}
+--   The numbers of workspace, group, user, feature, cell and event are places in the lists before, from 1. A mark is a
+--   64-bit hash as decimal text; `place` says where in its slot the event's time lies, 0..4095.
 --
 -- Reply    packed {'calendar', {workspace, text, ...}}   nothing was done: place the events by these calendars, call again
 --          packed {'rebuild', {workspace, ...}}          nothing was done: the state of these is missing or stale
@@ -23,90 +31,100 @@
 --                          elsewhere, where they were put at first or where the hold is that they settle; call again
 --          packed {'unopened', {group, last period opened before, carry-over, ...}}   nothing was done: open these
 --                          periods, call again
---          packed {'ok', heads, answers, pools, teams, users, cells, again}
---   heads    {epoch, version, ...} for each workspace
---   answers  for each event {1, sequence, team}                  allowed, all from the pool
---                           {2, outcome, sequence, team, drawn from user, team, pool, overage,
---                               reason, limit, used, held, remaining}
---                           {3, sequence, team}                  duplicate
---                           {4}                                  decided and recorded before
+--          packed {'ok', heads, again, answers, answered teams, pools, teams, users, cells}
+--   heads    {epoch, version, sequence of the last decision, ...} for each workspace: the events of a workspace that were
+--            decided now took the sequences up to it, in their order
+--   again    events that were decided before: their first answers are told
+--   answers  for each event 1    allowed, all from the pool
+--                           {2, outcome, drawn from user, team, pool, overage, reason, limit, used, held, remaining}
+--                           3    duplicate
 --                           {5, as 2 from the outcome on}        it settled its hold
+--            of those decided before {4} when it is recorded, else {1|2|3|5, sequence, team, as above from the outcome on}
+--   answered teams  {event, team, ...} of those decided now that concern a team
 --   pools    for each group {credited, out, used, held, total, used, held, overage, ...} or {} when it has no books
 --   teams    {group, team, credited, out, used, held, ...}
 --   users    {user, credited, out, used, held, spent, limit, ...}
---   cells    {user, feature, day, credits, overage, events, overage events, denied events, denied credits, denied micro, ...}
---   again    places of events that were decided before: their first answers
+--   cells    {cell, credits, overage, events, overage events, denied events, denied credits, denied micro, ...}
 --
 -- Example: one event of 2 credits by ann, seen first:
---   {{'acme',1,1,7}, {1,'2026-11-01',1,1796083200000}, {1,'ann'}, {1,'ai_chat'}, {0,41,1,1,1,20779,2000000,'-91',2992176,'17',1994784,9},
---    {0,40}, {1795300000000,432000,27000,2,900,262800}, {}}
---   -> {'ok', {1,8}, {{1,8,''}}, {{350000000000,0,2000000,0,...}}, {}, {1,0,0,0,0,2000000,-1}, {1,1,20779,2000000,0,1,0,0,0,0}, {}}
+--   {{'acme',1,1,7}, {1,'2026-11-01',1,1796083200000}, {1,'u:ann'}, {1,'f:ai_chat'}, {1,1,20779}, {1,0,1}, {41,1,2000000},
+--    {'-91','17',12255952905}, {1,1994784}, {}, {0,40}, {1795300000000,432000,27000,2,900,262800}, {}},
+--   {1,'2026-11-01',1,1796083200000,20779}, {41,1}
+--   -> {'ok', {1,8,1}, {}, {1}, {}, {{350000000000,0,2000000,0,...}}, {}, {1,0,0,0,0,2000000,-1}, {1,2000000,0,1,0,0,0,0}}
 --
+-- What every account, limit and total has room for as a whole has room for each part of it in whatever order: there the
+-- events are added up by user, feature and day, and cost a sum. Where something may not fit, each is asked by itself.
 -- It reads and validates everything first and writes last, for Redis has no rollback.
-assert(#KEYS == 1 and #ARGV == 1, 'decide takes one key and one argument')
+assert(#KEYS == 1 and #ARGV >= 1, 'decide takes one key, its request and the memos')
 local m = unpack_record(ARGV[1])
-local W, G, U, F, E, committed, times, H = m[1], m[2], m[3], m[4], m[5], m[6], m[7], m[8]
-local nW, nG, nU, nF, nE = #W / 4, #G / 4, #U / 2, #F / 2, #E / 12
+local W, G, U, F, C, P, E = m[1], m[2], m[3], m[4], m[5], m[6], m[7]
+local M, arrivals, twins, committed, times, H = m[8], m[9], m[10], m[11], m[12], m[13]
+local nW, nG, nU, nF, nC, nP, nE = #W / 4, #G / 4, #U / 2, #F / 2, #C / 3, #P / 3, #E / 3
 local now = times[1]
 if holds_due(now) then return pack({'due'}) end
 
 -- 1. Heads and settings: is this state whole, and did the caller place the events by the calendar in force?
-local ids = {}
+local ids, heads = {}, {}
 for w = 1, nW do ids[w] = W[4 * w - 3] end
-local heads = call('HMGET', KEYS[1], unpack(ids))
 local users_of, features_of = {}, {}
-for w = 1, nW do users_of[w] = {}; features_of[w] = {} end
-for u = 1, nU do local l = users_of[G[4 * U[2 * u - 1] - 3]]; l[#l + 1] = u end
-for f = 1, nF do local l = features_of[G[4 * F[2 * f - 1] - 3]]; l[#l + 1] = f end
+for g = 1, nG do users_of[g], features_of[g] = {}, {} end
+for u = 1, nU do local l = users_of[U[2 * u - 1]]; l[#l + 1] = u end
+for f = 1, nF do local l = features_of[F[2 * f - 1]]; l[#l + 1] = f end
+local packed_heads = call('HMGET', KEYS[1], unpack(ids))
+for w = 1, nW do heads[w] = read_head(packed_heads[w]) end
 
 local settings, user_settings, feature_limits, team_settings = {}, {}, {}, {}
-local rebuild, stale = {}, {}
-for w = 1, nW do
-  local known = heads[w]
-  local head = read_head(known)
-  heads[w] = head
+local lost, rebuild, stale = {}, {}, {}
+for g = 1, nG do
+  local w, us, fs = G[4 * g - 3], users_of[g], features_of[g]
   local key = prefix .. 'w:' .. ids[w]
-  local us, fs = users_of[w], features_of[w]
-  local fields = {'s'}
-  for i = 1, #us do fields[1 + i] = 'u:' .. U[2 * us[i]] end
-  for i = 1, #fs do fields[1 + #us + i] = 'f:' .. F[2 * fs[i]] end
+  local fields, n = {'s'}, #us
+  for i = 1, n do fields[1 + i] = U[2 * us[i]] end
+  for i = 1, #fs do fields[1 + n + i] = F[2 * fs[i]] end
   local read = call('HMGET', key, unpack(fields))
-  settings[w] = read_settings(read[1])
-  if is_lost(head, known, read[1], W[4 * w - 1], W[4 * w]) then
-    rebuild[#rebuild + 1] = w
-  elseif settings[w][1] ~= W[4 * w - 2] then
-    stale[#stale + 1] = w
-    stale[#stale + 1] = call('HGET', key, 'cal') or ''
+  local own = read_settings(read[1])
+  settings[g] = own
+  if not lost[w] then
+    if is_lost(heads[w], packed_heads[w], read[1], W[4 * w - 1], W[4 * w]) then
+      lost[w] = true
+      rebuild[#rebuild + 1] = w
+    elseif own[1] ~= W[4 * w - 2] then
+      lost[w] = true
+      stale[#stale + 1] = w
+      stale[#stale + 1] = call('HGET', key, 'cal') or ''
+    end
   end
-  local teams, wanted = {}, {}
-  for i = 1, #us do
+  local wanted, teams = nil, {}
+  for i = 1, n do
     local packed = read[1 + i]
     if packed then
       local record = unpack_record(packed)
       user_settings[us[i]] = record
       local team = record[2]
-      if team ~= '' and not teams[team] then teams[team] = true; wanted[#wanted + 1] = team end
+      if team ~= '' and teams[team] == nil then
+        wanted = wanted or {}
+        teams[team] = false
+        wanted[#wanted + 1] = 't:' .. team
+      end
     end
   end
   for i = 1, #fs do
-    local packed = read[1 + #us + i]
+    local packed = read[1 + n + i]
     if packed then feature_limits[fs[i]] = unpack_record(packed)[1] end
   end
-  team_settings[w] = {}
-  if #wanted > 0 then
-    fields = {}
-    for i = 1, #wanted do fields[i] = 't:' .. wanted[i] end
-    read = call('HMGET', key, unpack(fields))
+  if wanted then
+    read = call('HMGET', key, unpack(wanted))
     for i = 1, #wanted do
-      if read[i] then team_settings[w][wanted[i]] = unpack_record(read[i]) end
+      if read[i] then teams[string.sub(wanted[i], 3)] = unpack_record(read[i]) end
     end
   end
+  team_settings[g] = teams
 end
 if #rebuild > 0 then return pack({'rebuild', rebuild}) end
 if #stale > 0 then return pack({'calendar', stale}) end
 
 -- 2. The fence: what was decided before gets its first answer again, from the tail.
-local fences, tails, answers = {}, {}, {}
+local fences, tails, answers, old = {}, {}, {}, {} -- old: events decided before
 local function map_of(flat)
   local map = {}
   for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
@@ -122,75 +140,113 @@ local function is_recorded(w, partition, offset)
   return last and offset <= last
     and call('SISMEMBER', prefix .. 'b:' .. ids[w] .. ':' .. partition, string.format('%.0f', offset)) == 1
 end
+-- By offset: {answer in full, period, planned, end, day, epoch}.
 local function tail_of(partition)
   local map = tails[partition]
   if not map then
     map = {}
     local list = call('LRANGE', prefix .. 'tail:' .. partition, 0, -1)
-    for i = 2, #list, 2 do
-      local flat, places, epochs = unpack_record(list[i])
-      for j = 1, #flat, 4 do
-        local group = flat[j + 2]
-        local place, epoch = 3 * group, epochs and epochs[group]
-        map[flat[j]] = {flat[j + 1], places[place - 2], places[place - 1], places[place], flat[j + 3], epoch}
+    for i = 1, #list, 3 do
+      local places, offsets = unpack_record(list[i + 1])
+      local given, last, epochs, teams = unpack_record(list[i + 2])
+      local team_of = map_of(teams)
+      for k = 1, #given do
+        local answer, place = given[k], 5 * offsets[2 * k] - 4
+        local part = places[place]
+        if answer ~= 0 then
+          last[part] = last[part] + 1
+          local full = {answer, last[part], team_of[k] or ''}
+          if type(answer) == 'table' then
+            full[1] = answer[1]
+            for j = 2, #answer do full[j + 2] = answer[j] end
+          end
+          map[offsets[2 * k - 1]] =
+            {full, places[place + 1], places[place + 2], places[place + 3], places[place + 4], epochs[part]}
+        end
       end
     end
     tails[partition] = map
   end
   return map
 end
-local fresh, is_fresh, moved, again = {}, {}, {}, {}
+local moved, again = {}, {}
 local function belongs(i, period, planned, ends, day)
-  local g = 4 * E[12 * i - 9]
-  if period ~= G[g - 2] or planned ~= G[g - 1] or ends ~= G[g] or day ~= E[12 * i - 6] then
+  local c = 3 * E[3 * i - 1]
+  local g = 4 * U[2 * C[c - 2] - 1]
+  if period ~= G[g - 2] or planned ~= G[g - 1] or ends ~= G[g] or day ~= C[c] then
     local n = #moved
     moved[n + 1], moved[n + 2], moved[n + 3], moved[n + 4], moved[n + 5] = i, period, planned, ends, day
   end
 end
-for i = 1, nE do
-  local e = 12 * i - 11
-  local partition, offset = E[e], E[e + 1]
-  local w = G[4 * E[e + 2] - 3]
+local fresh_in = {} -- of each part, how many are decided now
+local first = 1
+for p = 1, nP do
+  local w, partition, last = P[3 * p - 2], P[3 * p - 1], P[3 * p]
   local fence = fences[w][partition]
-  if fence and offset <= fence then
-    local first = tail_of(partition)[offset]
-    -- Of an epoch that is over: what lies below the fence of the next is recorded, with that epoch's number.
-    if first and first[6] and first[6] ~= heads[w][1] then first = nil end
-    answers[i] = first and first[1] or {4}
-    again[#again + 1] = i
-    if first then belongs(i, first[2], first[3], first[4], first[5]) end
-  elseif rebuilt[w] and is_recorded(w, partition, offset) then
-    answers[i] = {4}
-    again[#again + 1] = i
+  fresh_in[p] = last - first + 1
+  if rebuilt[w] or (fence and E[3 * first - 2] <= fence) then
+    for i = first, last do
+      local offset = E[3 * i - 2]
+      local answer
+      if fence and offset <= fence then
+        local before = tail_of(partition)[offset]
+        -- Of an epoch that is over: what lies below the fence of the next is recorded, with that epoch's number.
+        if before and before[6] and before[6] ~= heads[w][1] then before = nil end
+        answer = before and before[1] or {4}
+        if before then belongs(i, before[2], before[3], before[4], before[5]) end
+      elseif rebuilt[w] and is_recorded(w, partition, offset) then
+        answer = {4}
+      end
+      if answer then
+        old[i], answers[i] = true, answer
+        again[#again + 1] = i
+        fresh_in[p] = fresh_in[p] - 1
+      else
+        fences[w][partition] = offset
+      end
+    end
   else
-    fresh[#fresh + 1] = i
-    is_fresh[i] = true
-    fences[w][partition] = offset
-    amount(E[e + 6])
+    fences[w][partition] = E[3 * last - 2]
   end
+  first = last + 1
 end
 
 -- 3. The marks of what is fresh.
-local function era_of_event(i) return era_of(heads[G[4 * E[12 * i - 9] - 3]][1]) end
 local seen = {}
-for k = 1, #fresh do
-  local i = fresh[k]
-  local e = 12 * i - 11
-  local era = era_of_event(i)
-  look_up_time(era + E[e + 8], E[e + 11], E[e + 7], i, times[2])
-  look_up_arrival(era + E[e + 10], E[e + 9], i, times[3])
+local run, arrival_slot, slots_end = 0, 0, 0
+local part, era, part_end = 0, 0, 0
+for i = 1, nE do
+  if i > part_end then
+    part = part + 1
+    part_end = P[3 * part]
+    era = era_of(heads[P[3 * part - 2]][1])
+  end
+  if i > slots_end then
+    run = run + 2
+    slots_end, arrival_slot = arrivals[run - 1], arrivals[run]
+  end
+  if not old[i] then
+    local time = M[3 * i]
+    local place = time % 4096
+    look_up_time(era + (time - place) / 4096, place, M[3 * i - 2], i, times[2])
+    look_up_arrival(era + arrival_slot, M[3 * i - 1], i, times[3])
+  end
 end
 find_marks(seen, times[4])
-local marks_now, arrivals_now = {}, {}
-for k = 1, #fresh do
-  local i = fresh[k]
-  local e = 12 * i - 11
-  local mark, arrival, slot = E[e + 7], E[e + 9], E[e + 10]
-  local since = arrivals_now[arrival] and slot - arrivals_now[arrival] or -1
-  if marks_now[mark] or (since >= 0 and since <= times[4]) then seen[i] = true end
-  if not seen[i] then
-    marks_now[mark] = true
-    arrivals_now[arrival] = slot
+if #twins > 0 then
+  local marks_now, arrivals_now, r = {}, {}, 1
+  for t = 1, #twins do
+    local i = twins[t]
+    while arrivals[r] < i do r = r + 2 end
+    if not old[i] then
+      local mark, arrival, slot = M[3 * i - 2], M[3 * i - 1], arrivals[r + 1]
+      local since = arrivals_now[arrival] and slot - arrivals_now[arrival] or -1
+      if marks_now[mark] or (since >= 0 and since <= times[4]) then seen[i] = true end
+      if not seen[i] then
+        marks_now[mark] = true
+        arrivals_now[arrival] = slot
+      end
+    end
   end
 end
 
@@ -199,13 +255,13 @@ end
 local holds, taken = {}, {}
 for h = 1, #H, 7 do
   local i, id = H[h], H[h + 1]
-  if is_fresh[i] then
-    local e = 12 * i - 11
-    local workspace = ids[G[4 * E[e + 2] - 3]]
+  if not old[i] then
+    local u = C[3 * E[3 * i - 1] - 2]
+    local workspace = ids[G[4 * U[2 * u - 1] - 3]]
     local name = workspace .. ' ' .. id
     local packed = not seen[i] and not taken[name] and call('HGET', prefix .. 'h:' .. workspace, id)
     local hold = packed and unpack_record(packed)
-    if hold and (hold[1] ~= U[2 * E[e + 3]] or hold[11] ~= H[h + 2] or (hold[11] == SETTLING and hold[12] ~= E[e + 6])) then
+    if hold and ('u:' .. hold[1] ~= U[2 * u] or hold[11] ~= H[h + 2] or (hold[11] == SETTLING and hold[12] ~= E[3 * i])) then
       hold = nil
     end
     if hold then
@@ -219,93 +275,87 @@ for h = 1, #H, 7 do
 end
 if #moved > 0 then return pack({'moved', moved}) end
 
-
 -- 5. The books of each group.
 local pools, teams, users, features = {}, {}, {}, {}
 local latest = {} -- for each user {cells of the latest day, place of each feature, features touched}
 local unopened, outbox = {}, {}
-local newcomers = {} -- of each workspace, users whom the period has not seen
-local hold_features = {} -- for each group {feature, record, ...} that only holds name
+local newcomers = {} -- of each group, users whom the period has not seen
+local hold_features = {} -- for each group with holds the records of the features that these name
 local of_holds = {}
-for g = 1, nG do hold_features[g], of_holds[g] = {}, {} end
 for i, pair in pairs(holds) do
-  local list = of_holds[E[12 * i - 9]]
+  local g = U[2 * C[3 * E[3 * i - 1] - 2] - 1]
+  local list = of_holds[g]
+  if not list then list = {}; of_holds[g] = list end
   list[#list + 1] = pair[2]
+end
+local function read_hold_features(g, key)
+  local records = {}
+  for _, hold in ipairs(of_holds[g]) do records[hold[2]] = false end
+  for _, f in ipairs(features_of[g]) do
+    local name = string.sub(F[2 * f], 3)
+    if records[name] == false then records[name] = features[f] end
+  end
+  for name, record in pairs(records) do
+    if not record then
+      local packed = call('HGET', key, 'f:' .. name)
+      records[name] = packed and unpack_record(packed) or {0, 0}
+    end
+  end
+  hold_features[g] = records
 end
 for g = 1, nG do
   local w, period, planned = G[4 * g - 3], G[4 * g - 2], G[4 * g - 1] == 1
   local key = prefix .. 'p:' .. ids[w] .. ':' .. period
-  local us, fs, names, fields = {}, {}, {}, {'p'}
-  teams[g] = {}
-  for _, u in ipairs(users_of[w]) do
-    if U[2 * u - 1] == g then
-      us[#us + 1] = u
-      fields[#fields + 1] = 'u:' .. U[2 * u]
-    end
+  local us, fs, names = users_of[g], features_of[g], {}
+  local fields, n = {'p'}, #us
+  for i = 1, n do fields[1 + i] = U[2 * us[i]] end
+  for i = 1, #fs do fields[1 + n + i] = F[2 * fs[i]] end
+  local known = {}
+  teams[g] = known
+  for team in pairs(team_settings[g]) do
+    known[team] = true
+    names[#names + 1] = team
+    fields[#fields + 1] = 't:' .. team
   end
-  for _, f in ipairs(features_of[w]) do
-    if F[2 * f - 1] == g then
-      fs[#fs + 1] = f
-      fields[#fields + 1] = 'f:' .. F[2 * f]
-    end
-  end
-  for i = 1, #us do
-    local record = user_settings[us[i]]
-    local team = record and record[2] or ''
-    if team ~= '' and not teams[g][team] then
-      teams[g][team] = true
-      names[#names + 1] = team
-      fields[#fields + 1] = 't:' .. team
-    end
-  end
-  for _, hold in ipairs(of_holds[g]) do
+  for _, hold in ipairs(of_holds[g] or {}) do
     local team = hold[3]
-    if team ~= '' and not teams[g][team] then
-      teams[g][team] = true
+    if team ~= '' and not known[team] then
+      known[team] = true
       names[#names + 1] = team
       fields[#fields + 1] = 't:' .. team
     end
   end
   local read = call('HMGET', key, unpack(fields))
-  for i = 1, #us do
-    local packed = read[1 + i]
+  for i = 1, n do
+    local packed, u = read[1 + i], us[i]
     local record, cells
     if packed then
       record, cells = unpack_record(packed)
     else
       record, cells = new_user()
-      newcomers[w] = newcomers[w] or {}
-      newcomers[w][#newcomers[w] + 1] = us[i]
+      local list = newcomers[g]
+      if not list then list = {}; newcomers[g] = list end
+      list[#list + 1] = u
     end
-    users[us[i]] = record
-    latest[us[i]] = {cells, {}, {}}
+    users[u] = record
+    latest[u] = {cells, {}, {}}
   end
   for i = 1, #fs do
-    local packed = read[1 + #us + i]
+    local packed = read[1 + n + i]
     features[fs[i]] = packed and unpack_record(packed) or {0, 0}
   end
   for i = 1, #names do
-    local packed = read[1 + #us + #fs + i]
-    teams[g][names[i]] = packed and unpack_record(packed) or new_team()
+    local packed = read[1 + n + #fs + i]
+    known[names[i]] = packed and unpack_record(packed) or new_team()
   end
-  for _, hold in ipairs(of_holds[g]) do hold_features[g][hold[2]] = false end
-  for i = 1, #fs do
-    local name = F[2 * fs[i]]
-    if hold_features[g][name] == false then hold_features[g][name] = features[fs[i]] end
-  end
-  for name, record in pairs(hold_features[g]) do
-    if not record then
-      local packed = call('HGET', key, 'f:' .. name)
-      hold_features[g][name] = packed and unpack_record(packed) or {0, 0}
-    end
-  end
+  if of_holds[g] then read_hold_features(g, key) end
   if read[1] then
     pools[g] = unpack_record(read[1])
   elseif planned then
     local before, last = read_opened(prefix .. 'w:' .. ids[w], period)
     if before then return pack({'rebuild', {w}}) end
-    local n = #unopened
-    unopened[n + 1], unopened[n + 2], unopened[n + 3] = g, last, settings[w][5]
+    local k = #unopened
+    unopened[k + 1], unopened[k + 2], unopened[k + 3] = g, last, settings[g][5]
   else
     pools[g] = false
   end
@@ -321,14 +371,14 @@ local function cold_cells(u, day)
   if not cells then
     local g = U[2 * u - 1]
     local key = prefix .. 'c:' .. ids[G[4 * g - 3]] .. ':' .. G[4 * g - 2]
-    local packed = call('HGET', key, day .. ':' .. U[2 * u])
+    local packed = call('HGET', key, day .. string.sub(U[2 * u], 2))
     cells = {packed and unpack_record(packed) or {}, {}, {}, u, day}
     of_user[day] = cells
     cold_list[#cold_list + 1] = cells
   end
   return cells
 end
-local function cell_of(u, f, day)
+local function cell_of(u, f, day, told)
   local user, cells = users[u], latest[u]
   if day > user[8] then -- the day turns: what was the latest is kept apart
     if #cells[1] > 0 then
@@ -346,7 +396,7 @@ local function cell_of(u, f, day)
   end
   local list, place = cells[1], cells[2][f]
   if not place then
-    local name = F[2 * f]
+    local name = string.sub(F[2 * f], 3)
     for p = 1, #list, 8 do
       if list[p] == name then place = p break end
     end
@@ -357,7 +407,7 @@ local function cell_of(u, f, day)
     end
     cells[2][f] = place
   end
-  cells[3][f] = place
+  cells[3][told] = place
   return list, place
 end
 
@@ -366,7 +416,20 @@ local NOBODY, NO_POOL = new_team(), new_pool()
 
 local dirty_users, dirty_features = {}, {}
 local warm_users, warm_teams, warm_pools = {}, {}, {} -- those whose sums changed: they may want an alert
-for g = 1, nG do warm_teams[g] = {} end
+local event_teams = {} -- of events that concern a team
+
+local function warm_team(g, name)
+  local names = warm_teams[g]
+  if not names then names = {}; warm_teams[g] = names end
+  names[name] = true
+end
+
+-- The limit in force of each user.
+local limits = {}
+for u = 1, nU do
+  local g, own = U[2 * u - 1], user_settings[u]
+  limits[u] = effective_limit(own, own and team_settings[g][own[2]] or nil, settings[g], users[u][7])
+end
 
 local function count_denied(cells, c, credits)
   cells[c + 5] = cells[c + 5] + 1
@@ -396,22 +459,22 @@ end
 -- Settles a hold: the held part first, then as far as limits and accounts allow, the rest is overage. Never refused,
 -- unless a total would pass the largest.
 local function settle(i, hold)
-  local e = 12 * i - 11
-  local g, u, f, day, credits = E[e + 2], E[e + 3], E[e + 4], E[e + 5], E[e + 6]
-  local w = G[4 * g - 3]
-  local head, pool, user, feature, own = heads[w], pools[g], users[u], features[f], user_settings[u]
+  local c = E[3 * i - 1]
+  local u, f, day, credits = C[3 * c - 2], C[3 * c - 1], C[3 * c], E[3 * i]
+  local g = U[2 * u - 1]
+  local pool, user, feature, own = pools[g], users[u], features[f], user_settings[u]
   local team_name = hold[3]
   local team = team_name ~= '' and teams[g][team_name] or NOBODY
-  head[2] = head[2] + 1
-  local cells, c = cell_of(u, f, day)
+  if team_name ~= '' then event_teams[i] = team_name end
+  local cells, place = cell_of(u, f, day, c)
   dirty_users[u], dirty_features[f] = true, true
   if held_by(hold) > 0 then warm_users[u], warm_pools[g] = true, true end
-  if hold[7] > 0 then warm_teams[g][team_name] = true end
+  if hold[7] > 0 then warm_team(g, team_name) end
   release(hold, user, team, pool, hold_features[g][hold[2]])
   local reason, blocked_limit, used, held, rest = past_largest_total(pool, credits)
   if reason then
-    count_denied(cells, c, credits)
-    return {5, DENIED, head[2], team_name, 0, 0, 0, 0, reason, blocked_limit, used, held, rest}
+    count_denied(cells, place, credits)
+    return {5, DENIED, 0, 0, 0, 0, reason, blocked_limit, used, held, rest}
   end
   local from_user, from_team, from_pool = draw_held(hold, user, team, pool, credits)
   local part = from_user + from_team + from_pool
@@ -419,11 +482,10 @@ local function settle(i, hold)
   user[5] = user[5] + part
   feature[1] = feature[1] + part
   if more > 0 then
-    local limit = effective_limit(own, own and team_settings[w][own[2]], settings[w], user[7])
-    local cap, suspended = feature_limits[f] or -1, own and own[3] == 1
+    local limit, cap, suspended = limits[u], feature_limits[f] or -1, own and own[3] == 1
     reason, blocked_limit, used, held, rest = first_failing(true, pool, user, team, feature, limit, cap, suspended, more)
     local allowed = more
-    if reason and not bends(reason, settings[w][3] == 1) then
+    if reason and not bends(reason, settings[g][3] == 1) then
       if suspended then allowed = 0 end
       if limit >= 0 then allowed = math.min(allowed, most(0, limit - user[5] - user[6])) end
       if cap >= 0 then allowed = math.min(allowed, most(0, cap - feature[1] - feature[2])) end
@@ -434,87 +496,165 @@ local function settle(i, hold)
     feature[1] = feature[1] + more
   end
   if credits > 0 then warm_users[u], warm_pools[g] = true, true end
-  if from_team > 0 then warm_teams[g][team_name] = true end
+  if from_team > 0 then warm_team(g, team_name) end
   local drawn = from_user + from_team + from_pool
   local over = credits - drawn
   pool[8] = pool[8] + over
-  count(cells, c, drawn, over, reason)
+  count(cells, place, drawn, over, reason)
   if reason then
-    return {5, OVERAGE, head[2], team_name, from_user, from_team, from_pool, over, reason, blocked_limit, used, held, rest}
+    return {5, OVERAGE, from_user, from_team, from_pool, over, reason, blocked_limit, used, held, rest}
   end
-  return {5, ALLOWED, head[2], team_name, from_user, from_team, from_pool, 0, 0, -1, 0, 0, 0}
+  return {5, ALLOWED, from_user, from_team, from_pool, 0, 0, -1, 0, 0, 0}
 end
 
+-- One event that was not seen.
 local function decide(i)
-  local e = 12 * i - 11
-  local g, u, f, day, credits = E[e + 2], E[e + 3], E[e + 4], E[e + 5], E[e + 6]
-  local w = G[4 * g - 3]
-  local head, pool, user, feature = heads[w], pools[g] or NO_POOL, users[u], features[f]
-  local own = user_settings[u]
-  local team_name = own and own[2] or ''
   if holds[i] then return settle(i, holds[i][2]) end
-  head[2] = head[2] + 1
-  if seen[i] then return {3, head[2], team_name} end
+  local c = E[3 * i - 1]
+  local u, f, credits = C[3 * c - 2], C[3 * c - 1], E[3 * i]
+  local g = U[2 * u - 1]
+  local pool, user, feature, own = pools[g] or NO_POOL, users[u], features[f], user_settings[u]
+  local team_name = own and own[2] or ''
   local team = team_name ~= '' and teams[g][team_name] or NOBODY
-  local limit = effective_limit(own, team_settings[w][team_name], settings[w], user[7])
   local reason, blocked_limit, used, held, rest = first_failing(
-    G[4 * g - 1] == 1, pool, user, team, feature, limit, feature_limits[f] or -1, own and own[3] == 1, credits)
-  local cells, c = cell_of(u, f, day)
+    G[4 * g - 1] == 1, pool, user, team, feature, limits[u], feature_limits[f] or -1, own and own[3] == 1, credits)
+  local cells, place = cell_of(u, f, C[3 * c], c)
   dirty_users[u] = true
-  local denied = reason and not bends(reason, settings[w][3] == 1)
+  local denied = reason and not bends(reason, settings[g][3] == 1)
   if not denied then
     local largest, a, b, d, z = past_largest_total(pool, credits)
     if largest then denied, reason, blocked_limit, used, held, rest = true, largest, a, b, d, z end
   end
   if denied then
-    count_denied(cells, c, credits)
-    return {2, DENIED, head[2], team_name, 0, 0, 0, 0, reason, blocked_limit, used, held, rest}
+    count_denied(cells, place, credits)
+    return {2, DENIED, 0, 0, 0, 0, reason, blocked_limit, used, held, rest}
   end
   local from_user, from_team, from_pool = draw(user, team, pool, credits)
-  local drawn = from_user + from_team + from_pool
-  local over = credits - drawn
+  local over = credits - from_user - from_team - from_pool
   user[5] = user[5] + credits
   pool[8] = pool[8] + over
   feature[1] = feature[1] + credits
   dirty_features[f] = true
   if credits > 0 then
     warm_users[u], warm_pools[g] = true, true
-    if from_team > 0 then warm_teams[g][team_name] = true end
+    if from_team > 0 then warm_team(g, team_name) end
   end
-  count(cells, c, drawn, over, reason)
+  count(cells, place, credits - over, over, reason)
   if reason then
-    return {2, OVERAGE, head[2], team_name, from_user, from_team, from_pool, over, reason, blocked_limit, used, held, rest}
+    return {2, OVERAGE, from_user, from_team, from_pool, over, reason, blocked_limit, used, held, rest}
   end
-  if from_pool == credits then return {1, head[2], team_name} end
-  return {2, ALLOWED, head[2], team_name, from_user, from_team, from_pool, 0, 0, -1, 0, 0, 0}
+  if from_pool == credits then return 1 end
+  return {2, ALLOWED, from_user, from_team, from_pool, 0, 0, -1, 0, 0, 0}
 end
 
+-- What is asked for in all, by cell, user, feature and group.
+local sums, counts = {}, {}
+for c = 1, nC do sums[c], counts[c] = 0, 0 end
 for i = 1, nE do
-  local e = 12 * i - 11
-  if is_fresh[i] then
-    answers[i] = decide(i)
-  elseif answers[i][1] ~= 3 and answers[i][1] ~= 4 then -- its absolutes are told again, as they stand now
-    cell_of(E[e + 3], E[e + 4], E[e + 5])
-    dirty_users[E[e + 3]] = true
+  if seen[i] then
+    answers[i] = 3
+  elseif not old[i] then
+    local c, credits = E[3 * i - 1], E[3 * i]
+    if not (credits >= 0 and credits <= TOTAL_MAX) then amount(credits) end
+    answers[i] = 1
+    sums[c] = sums[c] + credits
+    counts[c] = counts[c] + 1
   end
+end
+local of_users, of_features, of_groups = {}, {}, {}
+for c = 1, nC do
+  local u, f, sum = C[3 * c - 2], C[3 * c - 1], sums[c]
+  local g = U[2 * u - 1]
+  of_users[u] = (of_users[u] or 0) + sum
+  of_features[f] = (of_features[f] or 0) + sum
+  of_groups[g] = (of_groups[g] or 0) + sum
+end
+
+-- Groups and users whose events may not all fit, or draw on more than the pool: they are asked one by one.
+local tight_groups, tight_users, any_tight = {}, {}, false
+for g = 1, nG do
+  local pool, asked = pools[g], of_groups[g] or 0
+  tight_groups[g] = of_holds[g] or G[4 * g - 1] ~= 1 or not pool or remaining(pool) < asked
+    or past_largest_total(pool, asked) ~= nil
+end
+for f = 1, nF do
+  local cap = feature_limits[f]
+  if cap and cap >= 0 and features[f][1] + features[f][2] + (of_features[f] or 0) > cap then
+    tight_groups[F[2 * f - 1]] = true
+  end
+end
+for u = 1, nU do
+  local own = user_settings[u]
+  if own and own[3] == 1 then tight_groups[U[2 * u - 1]] = true end -- its denials tell what the pool has left
+end
+for u = 1, nU do
+  local g, user, own, limit = U[2 * u - 1], users[u], user_settings[u], limits[u]
+  local team = own and own[2] ~= '' and teams[g][own[2]] or NOBODY
+  local tight = tight_groups[g] or remaining(user) ~= 0 or remaining(team) ~= 0
+    or (limit >= 0 and user[5] + user[6] + (of_users[u] or 0) > limit)
+  tight_users[u] = tight
+  any_tight = any_tight or tight
+end
+
+for c = 1, nC do
+  local u, f, n = C[3 * c - 2], C[3 * c - 1], counts[c]
+  if n > 0 and not tight_users[u] then
+    local g, sum = U[2 * u - 1], sums[c]
+    local cells, place = cell_of(u, f, C[3 * c], c)
+    local user, feature, pool = users[u], features[f], pools[g]
+    cells[place + 1] = cells[place + 1] + sum
+    cells[place + 3] = cells[place + 3] + n
+    user[5] = user[5] + sum
+    feature[1] = feature[1] + sum
+    pool[3] = pool[3] + sum
+    pool[6] = pool[6] + sum
+    dirty_users[u], dirty_features[f] = true, true
+    if sum > 0 then warm_users[u], warm_pools[g] = true, true end
+  end
+end
+if any_tight then
+  for i = 1, nE do
+    if answers[i] == 1 and not old[i] and tight_users[C[3 * E[3 * i - 1] - 2]] then answers[i] = decide(i) end
+  end
+end
+for k = 1, #again do
+  local i = again[k]
+  if answers[i][1] ~= 3 and answers[i][1] ~= 4 then -- its absolutes are told again, as they stand now
+    local c = E[3 * i - 1]
+    cell_of(C[3 * c - 2], C[3 * c - 1], C[3 * c], c)
+    dirty_users[C[3 * c - 2]] = true
+  end
+end
+for i = 1, next(user_settings) and nE or 0 do
+  local own = not old[i] and not event_teams[i] and user_settings[C[3 * E[3 * i - 1] - 2]]
+  if own and own[2] ~= '' and not holds[i] then event_teams[i] = own[2] end
+end
+
+-- Every fresh event takes the next sequence of its workspace, in their order.
+local before_part = {}
+for p = 1, nP do
+  local head = heads[P[3 * p - 2]]
+  before_part[p] = head[2]
+  head[2] = head[2] + fresh_in[p]
 end
 
 -- 7. Alerts of what changed.
 for g in pairs(warm_pools) do
   local w = G[4 * g - 3]
-  pool_alerts(outbox, ids[w], heads[w], settings[w], pools[g], G[4 * g - 2], now)
+  pool_alerts(outbox, ids[w], heads[w], settings[g], pools[g], G[4 * g - 2], now)
 end
-for g = 1, nG do
+for g, names in pairs(warm_teams) do
   local w = G[4 * g - 3]
-  for name in pairs(warm_teams[g]) do
-    if name ~= '' then team_alerts(outbox, ids[w], heads[w], settings[w], name, teams[g][name], G[4 * g - 2], now) end
+  for name in pairs(names) do
+    team_alerts(outbox, ids[w], heads[w], settings[g], name, teams[g][name], G[4 * g - 2], now)
   end
 end
 for u in pairs(warm_users) do
-  local g, own, user = U[2 * u - 1], user_settings[u], users[u]
-  local w = G[4 * g - 3]
-  local limit = effective_limit(own, own and team_settings[w][own[2]], settings[w], user[7])
-  user_alerts(outbox, ids[w], heads[w], settings[w], U[2 * u], user, limit, G[4 * g - 2], now)
+  if limits[u] > 0 or users[u][10] > 0 then
+    local g = U[2 * u - 1]
+    local w = G[4 * g - 3]
+    user_alerts(outbox, ids[w], heads[w], settings[g], string.sub(U[2 * u], 3), users[u], limits[u], G[4 * g - 2], now)
+  end
 end
 
 -- 8. Writes, none before this line. Heads first: the command that an out-of-memory server refuses.
@@ -529,28 +669,35 @@ for w = 1, nW do
   fields[2 * w - 1] = ids[w]
   fields[2 * w] = pack(heads[w])
 end
-if #fresh > 0 then call('HSET', KEYS[1], unpack(fields)) end
--- The tail, right behind the fence: what is decided and not committed.
-local blobs, lengths = {}, {}
-for k = 1, #fresh do
-  local i = fresh[k]
-  local e = 12 * i - 11
-  local partition = E[e]
-  local blob, n = blobs[partition], lengths[partition]
-  if not blob then blob, n = {}, 0; blobs[partition] = blob end
-  blob[n + 1] = E[e + 1]
-  blob[n + 2] = answers[i]
-  blob[n + 3] = E[e + 2]
-  blob[n + 4] = E[e + 5]
-  lengths[partition] = n + 4
+local some_fresh = #again < nE
+if some_fresh then call('HSET', KEYS[1], unpack(fields)) end
+-- The tail, right behind the fence: what is decided and not committed, a memo and its answers for each partition.
+local function keep_tail(memo, from, to)
+  local partition, first, last = P[3 * from - 1], from > 1 and P[3 * from - 3] + 1 or 1, P[3 * to]
+  local given, bases, epochs, concerned, newest = {}, {}, {}, {}, 0
+  for i = first, last do
+    given[i - first + 1] = old[i] and 0 or answers[i]
+    local team = event_teams[i]
+    if team then
+      concerned[#concerned + 1] = i - first + 1
+      concerned[#concerned + 1] = team
+    end
+  end
+  for p = from, to do
+    bases[p - from + 1] = before_part[p]
+    epochs[p - from + 1] = heads[P[3 * p - 2]][1]
+    newest = most(newest, E[3 * P[3 * p] - 2])
+  end
+  call('RPUSH', prefix .. 'tail:' .. partition, string.format('%.0f', newest), memo, pack(given, bases, epochs, concerned))
 end
-local places, epochs = {}, {}
-for g = 1, nG do
-  for j = 0, 2 do places[3 * g - 2 + j] = G[4 * g - 2 + j] end
-  epochs[g] = heads[G[4 * g - 3]][1]
-end
-for partition, blob in pairs(blobs) do
-  call('RPUSH', prefix .. 'tail:' .. partition, string.format('%.0f', blob[#blob - 3]), pack(blob, places, epochs))
+local from, memo = 1, 2
+for p = 1, nP do
+  if p == nP or P[3 * p + 2] ~= P[3 * p - 1] then
+    local any = false
+    for q = from, p do any = any or fresh_in[q] > 0 end
+    if any then keep_tail(ARGV[memo], from, p) end
+    from, memo = p + 1, memo + 1
+  end
 end
 send(outbox)
 
@@ -571,39 +718,39 @@ for g = 1, nG do
   end
 end
 local users_reply, cells_reply = {}, {}
-local function tell_cells(u, day, cells)
-  for f, place in pairs(cells[3]) do
+local function tell_cells(cells)
+  local list = cells[1]
+  for c, place in pairs(cells[3]) do
     local n = #cells_reply
-    cells_reply[n + 1] = u
-    cells_reply[n + 2] = f
-    cells_reply[n + 3] = day
-    for j = 1, 7 do cells_reply[n + 3 + j] = cells[1][place + j] end
+    cells_reply[n + 1] = c
+    for j = 1, 7 do cells_reply[n + 1 + j] = list[place + j] end
   end
 end
 for u in pairs(dirty_users) do
-  local g, user = U[2 * u - 1], users[u]
-  local w, list, own = G[4 * g - 3], writes[g], user_settings[u]
+  local user, list = users[u], writes[U[2 * u - 1]]
   local n = #list
-  list[n + 1] = 'u:' .. U[2 * u]
+  list[n + 1] = U[2 * u]
   list[n + 2] = pack(user, latest[u][1])
   n = #users_reply
   users_reply[n + 1] = u
   for j = 1, 5 do users_reply[n + 1 + j] = user[j] end
-  users_reply[n + 7] = effective_limit(own, own and team_settings[w][own[2]], settings[w], user[7])
-  tell_cells(u, user[8], latest[u])
+  users_reply[n + 7] = limits[u]
+  tell_cells(latest[u])
 end
 for f in pairs(dirty_features) do
   local list = writes[F[2 * f - 1]]
   local n = #list
-  list[n + 1] = 'f:' .. F[2 * f]
+  list[n + 1] = F[2 * f]
   list[n + 2] = pack(features[f])
 end
-for g = 1, nG do
-  for name, record in pairs(hold_features[g]) do
-    local list = writes[g]
+for g, records in pairs(hold_features) do
+  local list = writes[g]
+  for name, record in pairs(records) do
     list[#list + 1] = 'f:' .. name
     list[#list + 1] = pack(record)
   end
+end
+for g = 1, nG do
   if #writes[g] > 0 then
     hset(prefix .. 'p:' .. ids[G[4 * g - 3]] .. ':' .. G[4 * g - 2], writes[g])
   end
@@ -612,47 +759,41 @@ for i = 1, #cold_list do
   local cells = cold_list[i]
   local u, day = cells[4], cells[5]
   local g = U[2 * u - 1]
-  call('HSET', prefix .. 'c:' .. ids[G[4 * g - 3]] .. ':' .. G[4 * g - 2], day .. ':' .. U[2 * u], pack(cells[1]))
-  tell_cells(u, day, cells)
+  call('HSET', prefix .. 'c:' .. ids[G[4 * g - 3]] .. ':' .. G[4 * g - 2], day .. string.sub(U[2 * u], 2), pack(cells[1]))
+  tell_cells(cells)
 end
 
-for w, list in pairs(newcomers) do
+for g, list in pairs(newcomers) do
   local names = {}
   for i = 1, #list do
-    if dirty_users[list[i]] then names[#names + 1] = U[2 * list[i]] end
+    if dirty_users[list[i]] then names[#names + 1] = string.sub(U[2 * list[i]], 3) end
   end
-  if #names > 0 then call('SADD', prefix .. 'k:' .. ids[w], unpack(names)) end
+  if #names > 0 then call('SADD', prefix .. 'k:' .. ids[G[4 * g - 3]], unpack(names)) end
 end
 for i, pair in pairs(holds) do
-  pair[2][12] = E[12 * i - 5]
-  end_hold(ids[G[4 * E[12 * i - 9] - 3]], pair[1], pair[2], SETTLED, now, times[6])
+  pair[2][12] = E[3 * i]
+  end_hold(ids[G[4 * U[2 * C[3 * E[3 * i - 1] - 2] - 1] - 3]], pair[1], pair[2], SETTLED, now, times[6])
 end
-
-for k = 1, #fresh do
-  local i = fresh[k]
-  if not seen[i] then
-    local e = 12 * i - 11
-    local era = era_of_event(i)
-    add_time(era + E[e + 8], E[e + 11], E[e + 7], times[2])
-    add_arrival(era + E[e + 10], E[e + 9], times[3])
-  end
-end
-write_marks(times[4], times[5])
+write_marks(seen, times[4], times[5])
 
 -- What the caller saw committed is asked for no more.
 for i = 1, #committed, 2 do
   local key = prefix .. 'tail:' .. committed[i]
   local last = call('LINDEX', key, 0)
   while last and tonumber(last) < committed[i + 1] do
-    call('LPOP', key, 2)
+    call('LPOP', key, 3)
     last = call('LINDEX', key, 0)
   end
 end
 
-local heads_reply, pools_reply = {}, {}
+local heads_reply, pools_reply, teams_answered = {}, {}, {}
 for w = 1, nW do
-  heads_reply[2 * w - 1] = heads[w][1]
-  heads_reply[2 * w] = version(heads[w])
+  local n, head = 3 * w - 3, heads[w]
+  heads_reply[n + 1], heads_reply[n + 2], heads_reply[n + 3] = head[1], version(head), head[2]
 end
 for g = 1, nG do pools_reply[g] = pools[g] or {} end
-return pack({'ok', heads_reply, answers, pools_reply, teams_reply, users_reply, cells_reply, again})
+for i, team in pairs(event_teams) do
+  teams_answered[#teams_answered + 1] = i
+  teams_answered[#teams_answered + 1] = team
+end
+return pack({'ok', heads_reply, again, answers, teams_answered, pools_reply, teams_reply, users_reply, cells_reply})

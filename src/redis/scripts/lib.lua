@@ -31,8 +31,8 @@
 --   m:a:<slot>                 set of marks by arrival (see marks.lua)
 --   b:<workspace>:<partition>  set of offsets above the fence that a rebuild found recorded
 --   x:<workspace>              string, which process rebuilds it
---   tail:<partition>           list of last offset, {offset, answer, place, day, ...} {period, planned, end, ...} {epoch, ...}, ...
---                              of what is decided and not committed
+--   tail:<partition>           list of last offset, memo as in decide.lua, {answer or 0, ...} {sequence before each part, ...}
+--                              {epoch of each part, ...} {event, team, ...}, ... of what is decided and not committed
 --   relay                      string, which process relays the outbox
 --   outbox                     stream of what Kafka has not acknowledged yet: ledger entries, alerts, settles
 --   rows                       stream of those of them that Kafka has and no table yet
@@ -179,6 +179,7 @@ end
 -- Alerts for the outbox between the level that was told last and the one that is reached; answers the latter.
 local function alerts(outbox, workspace, head, scope, id, period, now, used, total, told, thresholds)
   local level = level_of(used, total, thresholds)
+  if level == told then return level end
   for i = 1, #thresholds do
     local threshold = thresholds[i]
     local state = told < threshold and threshold <= level and 0 or level < threshold and threshold <= told and 1

@@ -21,111 +21,111 @@ local touched = {} -- sets in the order of their first use
 -- How far the slots of an epoch lie behind those of the first.
 local function era_of(epoch) return (epoch - 1) * ERA_SLOTS end
 
-local function new_set(key, seconds)
-  local set = {key = key, seconds = seconds, asked = 0, marks = {}, events = {}, count = 0, added = {}}
+-- A set that marks are looked up in when it may have some, and added to when it is their `home`.
+local function new_set(key, seconds, known, home)
+  local set = {key = key, seconds = seconds, known = known, home = home, n = 0, marks = {}, events = {}}
   touched[#touched + 1] = set
   return set
 end
 
-local function time_slot(number)
-  local slot = time_slots[number]
-  if not slot then
-    local key = prefix .. 'm:t:' .. number
-    local packed = call('GET', key)
-    slot = {key = key, record = packed and unpack_record(packed), sets = {}}
-    time_slots[number] = slot
-  end
-  return slot
-end
-
-local function time_set(slot, generation, place, seconds)
-  local of_generation = slot.sets[generation]
-  if not of_generation then of_generation = {}; slot.sets[generation] = of_generation end
-  local stretch = floor(place * slot.record[1 + generation] / STRETCHES_MAX)
-  local set = of_generation[stretch]
-  if not set then
-    set = new_set(slot.key .. ':' .. generation .. ':' .. stretch, seconds)
-    of_generation[stretch] = set
-  end
-  return set
-end
-
-local function arrival_set(number, seconds)
-  local set = arrival_sets[number]
-  if not set then
-    set = new_set(prefix .. 'm:a:' .. number, seconds)
-    arrival_sets[number] = set
-  end
-  return set
-end
-
 local function ask(set, mark, i)
-  local n = set.asked + 1
-  set.asked = n
+  local n = set.n + 1
+  set.n = n
   set.marks[n] = mark
   set.events[n] = i
 end
 
--- Asks, with all others at once, whether event i is marked: by the place of its time in a slot, 0..4095, ...
+local function read_slot(number)
+  local packed = call('GET', prefix .. 'm:t:' .. number)
+  return packed and unpack_record(packed)
+end
+
+local function open_slot(number)
+  local record = read_slot(number)
+  local known = record and true or false
+  if not record then
+    local before = read_slot(number - 1)
+    record = {0, math.min(STRETCHES_MAX, math.max(1, before and math.ceil(before[1] / SET_SIZE) or 1))}
+  end
+  local slot = {key = prefix .. 'm:t:' .. number, record = record, known = known, generations = #record - 1, sets = {}}
+  for generation = 1, slot.generations do slot.sets[generation] = {} end
+  time_slots[number] = slot
+  return slot
+end
+
+-- Notes that event i is to be looked for: by the place of its time in a slot, 0..4095, ...
 local function look_up_time(number, place, mark, i, seconds)
-  local slot = time_slot(number)
-  for generation = 1, slot.record and #slot.record - 1 or 0 do
-    ask(time_set(slot, generation, place, seconds), mark, i)
+  local slot = time_slots[number] or open_slot(number)
+  for generation = 1, slot.generations do
+    local stretch = floor(place * slot.record[1 + generation] / STRETCHES_MAX)
+    local set = slot.sets[generation][stretch]
+    if not set then
+      set = new_set(slot.key .. ':' .. generation .. ':' .. stretch, seconds, slot.known, generation == slot.generations)
+      set.slot = slot
+      slot.sets[generation][stretch] = set
+    end
+    ask(set, mark, i)
   end
 end
 
 -- ... and by the slot of its arrival.
 local function look_up_arrival(number, mark, i, seconds)
-  ask(arrival_set(number, seconds), mark, i)
+  local set = arrival_sets[number]
+  if not set then
+    set = new_set(prefix .. 'm:a:' .. number, seconds, true, true)
+    arrival_sets[number] = set
+  end
+  ask(set, mark, i)
 end
 
 local function find(key, set, seen)
-  local found = call('SMISMEMBER', key, unpack(set.marks, 1, set.asked))
-  for j = 1, set.asked do
+  local found = call('SMISMEMBER', key, unpack(set.marks, 1, set.n))
+  for j = 1, set.n do
     if found[j] == 1 then seen[set.events[j]] = true end
   end
 end
 
--- Answers what was asked: seen[i] for every event whose mark was found; of arrival also in the `slots` before.
+-- Looks for all that was noted, at once: seen[i] for every event whose mark is there; of arrival also in the `slots`
+-- before.
 local function find_marks(seen, slots)
   for s = 1, #touched do
-    if touched[s].asked > 0 then find(touched[s].key, touched[s], seen) end
+    if touched[s].known then find(touched[s].key, touched[s], seen) end
   end
   for number, set in pairs(arrival_sets) do
     for back = 1, slots do find(prefix .. 'm:a:' .. (number - back), set, seen) end
   end
 end
 
-local function add(set, mark)
-  local n = set.count + 1
-  set.count = n
-  set.added[n] = mark
-end
-
-local function add_time(number, place, mark, seconds)
-  local slot = time_slot(number)
-  local record = slot.record
-  if not record then
-    local before = time_slot(number - 1).record
-    record = {0, math.min(STRETCHES_MAX, math.max(1, before and math.ceil(before[1] / SET_SIZE) or 1))}
-    slot.record = record
+-- The marks of a set without those of events that were seen.
+local function unseen(set, seen)
+  local j = 1
+  while j <= set.n and not seen[set.events[j]] do j = j + 1 end
+  if j > set.n then return set.marks, set.n end
+  local left, n = {}, 0
+  for k = 1, set.n do
+    if not seen[set.events[k]] then
+      n = n + 1
+      left[n] = set.marks[k]
+    end
   end
-  add(time_set(slot, #record - 1, place, seconds), mark)
-  record[1] = record[1] + 1
-  slot.seconds = seconds
+  return left, n
 end
 
-local function add_arrival(number, mark, seconds)
-  add(arrival_set(number, seconds), mark)
-end
-
--- A slot of arrival that nobody looks into any more stays for `grace` seconds, for whoever lags behind.
-local function write_marks(slots, grace)
+-- Marks what was looked for and not seen. A slot of arrival that nobody looks into any more stays for `grace` seconds,
+-- for whoever lags behind.
+local function write_marks(seen, slots, grace)
   for s = 1, #touched do
     local set = touched[s]
-    if set.count > 0 then
-      call('SADD', set.key, unpack(set.added, 1, set.count))
+    local marks, n = {}, 0
+    if set.home then marks, n = unseen(set, seen) end
+    if n > 0 then
+      call('SADD', set.key, unpack(marks, 1, n))
       call('EXPIRE', set.key, set.seconds)
+      set.marked = true
+      if set.slot then
+        set.slot.record[1] = set.slot.record[1] + n
+        set.slot.seconds = set.seconds
+      end
     end
   end
   for _, slot in pairs(time_slots) do
@@ -139,6 +139,6 @@ local function write_marks(slots, grace)
     end
   end
   for number, set in pairs(arrival_sets) do
-    if set.count > 0 then call('EXPIRE', prefix .. 'm:a:' .. (number - slots - 1), grace, 'LT') end
+    if set.marked then call('EXPIRE', prefix .. 'm:a:' .. (number - slots - 1), grace, 'LT') end
   end
 end

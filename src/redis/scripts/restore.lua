@@ -13,10 +13,9 @@ local m = unpack_record(ARGV[1])
 local events, seen = m[5], {}
 for i = 1, #events, 6 do look_up_time(era_of(events[i + 5]) + events[i + 1], events[i + 2], events[i], i, m[1]) end
 find_marks(seen, m[3])
+-- Marks by arrival are added whether they are there or not, and whatever was seen: event 0 never is.
 for i = 1, #events, 6 do
-  local era = era_of(events[i + 5])
-  if not seen[i] then add_time(era + events[i + 1], events[i + 2], events[i], m[1]) end
-  if events[i + 4] >= 0 then add_arrival(era + events[i + 4], events[i + 3], m[2]) end
+  if events[i + 4] >= 0 then look_up_arrival(era_of(events[i + 5]) + events[i + 4], events[i + 3], 0, m[2]) end
 end
-write_marks(m[3], m[4])
+write_marks(seen, m[3], m[4])
 return ''

@@ -25,14 +25,16 @@ const fn bug(name: &'static str, law: Law, file: &'static str, texts: [&'static 
 }
 
 #[rustfmt::skip]
-const PLANTED: [Bug; 33] = [
+const PLANTED: [Bug; 38] = [
     // At most one debit an event.
     bug("the fence is forgotten", Law::Verdict, "decide",
         ["if fence and offset <= fence then", "if false then"]),
-    bug("an event leaves no mark by its time", Law::Verdict, "decide",
-        ["add_time(era + E[e + 8], E[e + 11], E[e + 7], times[2])", ""]),
-    bug("an event leaves no mark by its arrival", Law::Verdict, "decide",
-        ["add_arrival(era + E[e + 10], E[e + 9], times[3])", ""]),
+    bug("an event leaves no mark by its time", Law::Verdict, "marks",
+        ["if set.home then", "if set.home and not set.slot then"]),
+    bug("an event leaves no mark by its arrival", Law::Verdict, "marks",
+        ["if set.home then", "if set.home and set.slot then"]),
+    bug("twins in one call do not see each other", Law::Verdict, "decide",
+        ["if #twins > 0 then", "if false then"]),
     bug("arrivals of the slots before are not looked at", Law::Verdict, "marks",
         ["for back = 1, slots do find", "for back = 1, 0 do find"]),
     // No spend past a limit or an account.
@@ -54,13 +56,21 @@ const PLANTED: [Bug; 33] = [
         ["FEATURE_LIMIT, feature_limit, feature[1], feature[2],", "FEATURE_LIMIT, feature_limit, spent, holding,"]),
     bug("a grant does not raise the limit", Law::Verdict, "lib",
         ["math.min(base + granted, TOTAL_MAX)", "base"]),
+    bug("events that fit together are not asked for the user's limit", Law::Verdict, "decide",
+        ["user[5] + user[6] + (of_users[u] or 0) > limit", "user[5] + user[6] > limit"]),
+    bug("events that fit together are not asked for the feature's limit", Law::Verdict, "decide",
+        ["features[f][2] + (of_features[f] or 0) > cap", "features[f][2] > cap"]),
+    bug("events that fit together are not asked for the pool", Law::Verdict, "decide",
+        ["remaining(pool) < asked", "remaining(pool) < 0"]),
+    bug("events that fit together leave the team's credits alone", Law::Verdict, "decide",
+        [" or remaining(team) ~= 0", ""]),
     // Holds.
     bug("what is held is free", Law::Answer, "lib",
         ["account[1] - account[2] - account[3] - account[4]", "account[1] - account[2] - account[3]"]),
     bug("a hold does not count against the limit", Law::State, "hold",
         ["a.user[6] = a.user[6] + held", ""]),
     bug("a hold is settled and stays", Law::State, "decide",
-        ["  end_hold(ids[G[4 * E[12 * i - 9] - 3]], pair[1], pair[2], SETTLED, now, times[6])", ""]),
+        ["  end_hold(ids[G[4 * U[2 * C[3 * E[3 * i - 1] - 2] - 1] - 3]], pair[1], pair[2], SETTLED, now, times[6])", ""]),
     bug("what a settle takes beyond the hold is not counted", Law::State, "decide",
         ["    user[5] = user[5] + more\n", ""]),
     bug("what expires stays held", Law::State, "sweep",
@@ -90,7 +100,7 @@ const PLANTED: [Bug; 33] = [
     bug("a hold changes the balances under the old version", Law::Grows, "hold",
         ["  space.head[5] = space.head[5] + 1\n", ""]),
     bug("a cell is told without its credits", Law::Told, "decide",
-        ["cells_reply[n + 3 + j] = cells[1][place + j]", "cells_reply[n + 3 + j] = j > 1 and cells[1][place + j] or 0"]),
+        ["cells_reply[n + 1 + j] = list[place + j]", "cells_reply[n + 1 + j] = j > 1 and list[place + j] or 0"]),
     // Missing is never zero.
     bug("what is older than what was seen is used", Law::Refuses, "lib",
         ["(head[1] == epoch_seen and version(head) < version_seen)", "false"]),

@@ -252,7 +252,10 @@ impl<'a> Run<'a> {
 
     async fn decide(&mut self, arrivals: &[Arrival]) {
         self.notes.asks(Law::Verdict);
-        let effects = self.lua.decide(arrivals, &[], self.now).await.unwrap();
+        // Between partitions there is no order: a batch is decided one partition after the other.
+        let mut arrivals = arrivals.to_vec();
+        arrivals.sort_by_key(|arrival| arrival.position.partition);
+        let effects = self.lua.decide(&arrivals, &[], self.now).await.unwrap();
         assert_eq!(effects.settled_before, 0);
         assert_eq!(effects.decisions.len(), arrivals.len());
         if effects.holds_expired > 0 {

@@ -1,0 +1,109 @@
+//! Shapes of load, and their events.
+
+use tollgate::domain::event::{Arrival, Position, UsageEvent};
+use tollgate::domain::period::Instant;
+use tollgate::domain::{Credits, FeatureId, UserId, WorkspaceId};
+
+/// Partitions that workspaces are spread over.
+pub const PARTITIONS: usize = 12;
+/// Between two events, in microseconds: 20,000 a second.
+const STEP_MICROS: i64 = 50;
+/// How far an event may lie behind its turn, in microseconds.
+const LATENESS_MICROS: u64 = 2_000_000;
+const FEATURES: [&str; 5] = ["ai_chat", "ai_field", "ai_automation", "ai_agent", "image_generation"];
+
+/// How events fall on workspaces and users.
+pub struct Shape {
+    /// Its name.
+    pub name: &'static str,
+    /// Workspaces.
+    pub workspaces: usize,
+    /// Zipf(1.1) over the workspaces, or all equally busy.
+    pub zipf: bool,
+    /// Users of each, all equally busy.
+    pub users: usize,
+    /// Events that are measured.
+    pub events: usize,
+    /// Events in a batch of the consumer, at most.
+    pub batch: usize,
+}
+
+const fn shape(name: &'static str, workspaces: usize, zipf: bool, users: usize) -> Shape {
+    Shape { name, workspaces, zipf, users, events: 400_000, batch: 16_384 }
+}
+
+/// What is measured.
+pub const SHAPES: [Shape; 9] = [
+    shape("flat", 10, false, 50),
+    Shape { batch: 4096, ..shape("flat, small batches", 10, false, 50) },
+    shape("zipf", 10_000, true, 50),
+    Shape { batch: 4096, ..shape("zipf, small batches", 10_000, true, 50) },
+    shape("users 100", 10, false, 100),
+    shape("users 10k", 10, false, 10_000),
+    Shape { events: 2_000_000, ..shape("users 1M", 1, false, 1_000_000) },
+    shape("workspaces 10k", 10_000, false, 50),
+    shape("workspaces 100k", 100_000, false, 50),
+];
+
+/// Its workspaces.
+pub fn workspaces(shape: &Shape) -> Vec<WorkspaceId> {
+    (0..shape.workspaces).map(|n| WorkspaceId::parse(&format!("workspace-{n:05}")).unwrap()).collect()
+}
+
+/// A seeded source of numbers: SplitMix64.
+struct Rng(u64);
+
+impl Rng {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((u128::from(x ^ (x >> 31)) * u128::from(bound)) >> 64) as u64
+    }
+}
+
+/// Its events in the order of their arrival, `start` being the time of the first; 2 in 100 are resent ones.
+pub fn arrivals(shape: &Shape, start: i64) -> Vec<Arrival> {
+    let ids = workspaces(shape);
+    let users: Vec<UserId> =
+        (0..shape.users).map(|n| UserId::parse(&format!("user-{n:06}")).unwrap()).collect();
+    let features = FEATURES.map(|name| FeatureId::parse(name).unwrap());
+    let weight =
+        |rank: usize| if shape.zipf { 1e9 / (rank as f64).powf(1.1) } else { 1e9 / shape.workspaces as f64 };
+    let sums: Vec<u64> = (1..=ids.len())
+        .scan(0, |sum, rank| {
+            *sum += weight(rank) as u64;
+            Some(*sum)
+        })
+        .collect();
+    let mut rng = Rng(1);
+    let mut offsets = [0; PARTITIONS];
+    let mut all: Vec<Arrival> = Vec::with_capacity(shape.events);
+    for n in 0..shape.events {
+        let drawn = rng.below(*sums.last().unwrap());
+        let w = sums.partition_point(|sum| *sum <= drawn);
+        let at = start + n as i64 * STEP_MICROS;
+        let resent = (rng.below(100) < 2 && n > 2000).then(|| &all[n - 1 - rng.below(1000) as usize]);
+        let partition = resent.map_or(w % PARTITIONS, |first| first.position.partition as usize);
+        let position = Position { partition: partition as i32, offset: offsets[partition] };
+        offsets[partition] += 1;
+        let event = resent.map(|first| first.event.clone()).unwrap_or_else(|| UsageEvent {
+            id: format!("019a{n:012x}").into(),
+            source: "gateway-eu-1".into(),
+            time: Instant::from_micros(at - rng.below(LATENESS_MICROS) as i64),
+            workspace: ids[w].clone(),
+            user: users[rng.below(shape.users as u64) as usize].clone(),
+            feature: features[rng.below(5) as usize].clone(),
+            credits: Credits::from_micro(50_000 + 1_234 * rng.below(2_000) as i64),
+            model: None,
+            input_tokens: None,
+            output_tokens: None,
+            quantity: None,
+            hold: None,
+            rate_version: None,
+        });
+        all.push(Arrival { event, position, timestamp: Instant::from_micros(at) });
+    }
+    all
+}
