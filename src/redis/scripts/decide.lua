@@ -75,12 +75,14 @@ for w = 1, nW do heads[w] = read_head(packed_heads[w]) end
 
 local settings, user_settings, feature_limits, team_settings = {}, {}, {}, {}
 local lost, rebuild, stale = {}, {}, {}
+local fields_of, no_teams = {}, {} -- what is read of each group, of its settings as of its books
 for g = 1, nG do
   local w, us, fs = G[4 * g - 3], users_of[g], features_of[g]
   local key = prefix .. 'w:' .. ids[w]
   local fields, n = {'s'}, #us
   for i = 1, n do fields[1 + i] = U[2 * us[i]] end
   for i = 1, #fs do fields[1 + n + i] = F[2 * fs[i]] end
+  fields_of[g] = fields
   local read = call('HMGET', key, unpack(fields))
   local own = read_settings(read[1])
   settings[g] = own
@@ -94,7 +96,7 @@ for g = 1, nG do
       stale[#stale + 1] = call('HGET', key, 'cal') or ''
     end
   end
-  local wanted, teams = nil, {}
+  local wanted, teams = nil, no_teams
   for i = 1, n do
     local packed = read[1 + i]
     if packed then
@@ -102,7 +104,7 @@ for g = 1, nG do
       user_settings[us[i]] = record
       local team = record[2]
       if team ~= '' and teams[team] == nil then
-        wanted = wanted or {}
+        if not wanted then wanted, teams = {}, {} end
         teams[team] = false
         wanted[#wanted + 1] = 't:' .. team
       end
@@ -124,17 +126,14 @@ if #rebuild > 0 then return pack({'rebuild', rebuild}) end
 if #stale > 0 then return pack({'calendar', stale}) end
 
 -- 2. The fence: what was decided before gets its first answer again, from the tail.
-local fences, tails, answers, old = {}, {}, {}, {} -- old: events decided before
+local tails, answers, old = {}, {}, {} -- old: events decided before
 local function map_of(flat)
   local map = {}
   for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
   return map
 end
 local rebuilt = {} -- of each workspace that was rebuilt: how far what was recorded reached beyond the fences
-for w = 1, nW do
-  fences[w] = map_of(heads[w][4])
-  rebuilt[w] = heads[w][6] and map_of(heads[w][6])
-end
+for w = 1, nW do rebuilt[w] = heads[w][6] and map_of(heads[w][6]) end
 local function is_recorded(w, partition, offset)
   local last = rebuilt[w][partition]
   return last and offset <= last
@@ -182,7 +181,9 @@ local fresh_in = {} -- of each part, how many are decided now
 local first = 1
 for p = 1, nP do
   local w, partition, last = P[3 * p - 2], P[3 * p - 1], P[3 * p]
-  local fence = fences[w][partition]
+  local fences, at = heads[w][4], 1
+  while fences[at] and fences[at] ~= partition do at = at + 2 end
+  local fence = fences[at + 1]
   fresh_in[p] = last - first + 1
   if rebuilt[w] or (fence and E[3 * first - 2] <= fence) then
     for i = first, last do
@@ -202,11 +203,11 @@ for p = 1, nP do
         again[#again + 1] = i
         fresh_in[p] = fresh_in[p] - 1
       else
-        fences[w][partition] = offset
+        fences[at], fences[at + 1] = partition, offset
       end
     end
   else
-    fences[w][partition] = E[3 * last - 2]
+    fences[at], fences[at + 1] = partition, E[3 * last - 2]
   end
   first = last + 1
 end
@@ -277,7 +278,7 @@ if #moved > 0 then return pack({'moved', moved}) end
 
 -- 5. The books of each group.
 local pools, teams, users, features = {}, {}, {}, {}
-local latest = {} -- for each user {cells of the latest day, place of each feature, features touched}
+local latest = {} -- for each user the cells of the latest day
 local unopened, outbox = {}, {}
 local newcomers = {} -- of each group, users whom the period has not seen
 local hold_features = {} -- for each group with holds the records of the features that these name
@@ -306,25 +307,21 @@ end
 for g = 1, nG do
   local w, period, planned = G[4 * g - 3], G[4 * g - 2], G[4 * g - 1] == 1
   local key = prefix .. 'p:' .. ids[w] .. ':' .. period
-  local us, fs, names = users_of[g], features_of[g], {}
-  local fields, n = {'p'}, #us
-  for i = 1, n do fields[1 + i] = U[2 * us[i]] end
-  for i = 1, #fs do fields[1 + n + i] = F[2 * fs[i]] end
-  local known = {}
-  teams[g] = known
-  for team in pairs(team_settings[g]) do
-    known[team] = true
-    names[#names + 1] = team
-    fields[#fields + 1] = 't:' .. team
-  end
-  for _, hold in ipairs(of_holds[g] or {}) do
-    local team = hold[3]
-    if team ~= '' and not known[team] then
-      known[team] = true
+  local us, fs, fields = users_of[g], features_of[g], fields_of[g]
+  local n, known, names = #us, no_teams, no_teams
+  fields[1] = 'p'
+  if of_holds[g] or team_settings[g] ~= no_teams then
+    known, names = {}, {}
+    for team in pairs(team_settings[g]) do known[team] = true end
+    for _, hold in ipairs(of_holds[g] or {}) do
+      if hold[3] ~= '' then known[hold[3]] = true end
+    end
+    for team in pairs(known) do
       names[#names + 1] = team
       fields[#fields + 1] = 't:' .. team
     end
   end
+  teams[g] = known
   local read = call('HMGET', key, unpack(fields))
   for i = 1, n do
     local packed, u = read[1 + i], us[i]
@@ -338,7 +335,7 @@ for g = 1, nG do
       list[#list + 1] = u
     end
     users[u] = record
-    latest[u] = {cells, {}, {}}
+    latest[u] = cells
   end
   for i = 1, #fs do
     local packed = read[1 + n + i]
@@ -363,7 +360,7 @@ end
 if #unopened > 0 then return pack({'unopened', unopened}) end
 
 -- 6. The fold.
-local cold, cold_list = {}, {} -- cells of other days than a user's latest
+local cold, cold_list = {}, {} -- cells of other days than a user's latest: {cells, user, day}
 local function cold_cells(u, day)
   local of_user = cold[u]
   if not of_user then of_user = {}; cold[u] = of_user end
@@ -372,43 +369,39 @@ local function cold_cells(u, day)
     local g = U[2 * u - 1]
     local key = prefix .. 'c:' .. ids[G[4 * g - 3]] .. ':' .. G[4 * g - 2]
     local packed = call('HGET', key, day .. string.sub(U[2 * u], 2))
-    cells = {packed and unpack_record(packed) or {}, {}, {}, u, day}
+    cells = {packed and unpack_record(packed) or {}, u, day}
     of_user[day] = cells
     cold_list[#cold_list + 1] = cells
   end
-  return cells
+  return cells[1]
 end
-local function cell_of(u, f, day, told)
+-- Where a cell of the call lies, once it is touched: in which cells, and its place in them.
+local told_in, told_at = {}, {}
+local function cell_of(c)
+  if told_in[c] then return told_in[c], told_at[c] end
+  local u, f, day = C[3 * c - 2], C[3 * c - 1], C[3 * c]
   local user, cells = users[u], latest[u]
   if day > user[8] then -- the day turns: what was the latest is kept apart
-    if #cells[1] > 0 then
-      cells[4] = u
-      cells[5] = user[8]
+    if #cells > 0 then
+      local kept = {cells, u, user[8]}
       cold[u] = cold[u] or {}
-      cold[u][user[8]] = cells
-      cold_list[#cold_list + 1] = cells
+      cold[u][user[8]] = kept
+      cold_list[#cold_list + 1] = kept
     end
     user[8] = day
-    cells = {{}, {}, {}}
+    cells = {}
     latest[u] = cells
   elseif day < user[8] then
     cells = cold_cells(u, day)
   end
-  local list, place = cells[1], cells[2][f]
-  if not place then
-    local name = string.sub(F[2 * f], 3)
-    for p = 1, #list, 8 do
-      if list[p] == name then place = p break end
-    end
-    if not place then
-      place = #list + 1
-      list[place] = name
-      for p = place + 1, place + 7 do list[p] = 0 end
-    end
-    cells[2][f] = place
+  local name, place = string.sub(F[2 * f], 3), 1
+  while cells[place] and cells[place] ~= name do place = place + 8 end
+  if not cells[place] then
+    cells[place] = name
+    for p = place + 1, place + 7 do cells[p] = 0 end
   end
-  cells[3][told] = place
-  return list, place
+  told_in[c], told_at[c] = cells, place
+  return cells, place
 end
 
 local ALLOWED, OVERAGE, DENIED = 1, 2, 3
@@ -460,13 +453,13 @@ end
 -- unless a total would pass the largest.
 local function settle(i, hold)
   local c = E[3 * i - 1]
-  local u, f, day, credits = C[3 * c - 2], C[3 * c - 1], C[3 * c], E[3 * i]
+  local u, f, credits = C[3 * c - 2], C[3 * c - 1], E[3 * i]
   local g = U[2 * u - 1]
   local pool, user, feature, own = pools[g], users[u], features[f], user_settings[u]
   local team_name = hold[3]
   local team = team_name ~= '' and teams[g][team_name] or NOBODY
   if team_name ~= '' then event_teams[i] = team_name end
-  local cells, place = cell_of(u, f, day, c)
+  local cells, place = cell_of(c)
   dirty_users[u], dirty_features[f] = true, true
   if held_by(hold) > 0 then warm_users[u], warm_pools[g] = true, true end
   if hold[7] > 0 then warm_team(g, team_name) end
@@ -518,7 +511,7 @@ local function decide(i)
   local team = team_name ~= '' and teams[g][team_name] or NOBODY
   local reason, blocked_limit, used, held, rest = first_failing(
     G[4 * g - 1] == 1, pool, user, team, feature, limits[u], feature_limits[f] or -1, own and own[3] == 1, credits)
-  local cells, place = cell_of(u, f, C[3 * c], c)
+  local cells, place = cell_of(c)
   dirty_users[u] = true
   local denied = reason and not bends(reason, settings[g][3] == 1)
   if not denied then
@@ -600,7 +593,7 @@ for c = 1, nC do
   local u, f, n = C[3 * c - 2], C[3 * c - 1], counts[c]
   if n > 0 and not tight_users[u] then
     local g, sum = U[2 * u - 1], sums[c]
-    local cells, place = cell_of(u, f, C[3 * c], c)
+    local cells, place = cell_of(c)
     local user, feature, pool = users[u], features[f], pools[g]
     cells[place + 1] = cells[place + 1] + sum
     cells[place + 3] = cells[place + 3] + n
@@ -621,7 +614,7 @@ for k = 1, #again do
   local i = again[k]
   if answers[i][1] ~= 3 and answers[i][1] ~= 4 then -- its absolutes are told again, as they stand now
     local c = E[3 * i - 1]
-    cell_of(C[3 * c - 2], C[3 * c - 1], C[3 * c], c)
+    cell_of(c)
     dirty_users[C[3 * c - 2]] = true
   end
 end
@@ -660,12 +653,6 @@ end
 -- 8. Writes, none before this line. Heads first: the command that an out-of-memory server refuses.
 local fields = {}
 for w = 1, nW do
-  local flat = {}
-  for partition, offset in pairs(fences[w]) do
-    flat[#flat + 1] = partition
-    flat[#flat + 1] = offset
-  end
-  heads[w][4] = flat
   fields[2 * w - 1] = ids[w]
   fields[2 * w] = pack(heads[w])
 end
@@ -718,24 +705,20 @@ for g = 1, nG do
   end
 end
 local users_reply, cells_reply = {}, {}
-local function tell_cells(cells)
-  local list = cells[1]
-  for c, place in pairs(cells[3]) do
-    local n = #cells_reply
-    cells_reply[n + 1] = c
-    for j = 1, 7 do cells_reply[n + 1 + j] = list[place + j] end
-  end
+for c, cells in pairs(told_in) do
+  local n, place = #cells_reply, told_at[c]
+  cells_reply[n + 1] = c
+  for j = 1, 7 do cells_reply[n + 1 + j] = cells[place + j] end
 end
 for u in pairs(dirty_users) do
   local user, list = users[u], writes[U[2 * u - 1]]
   local n = #list
   list[n + 1] = U[2 * u]
-  list[n + 2] = pack(user, latest[u][1])
+  list[n + 2] = pack(user, latest[u])
   n = #users_reply
   users_reply[n + 1] = u
   for j = 1, 5 do users_reply[n + 1 + j] = user[j] end
   users_reply[n + 7] = limits[u]
-  tell_cells(latest[u])
 end
 for f in pairs(dirty_features) do
   local list = writes[F[2 * f - 1]]
@@ -757,10 +740,9 @@ for g = 1, nG do
 end
 for i = 1, #cold_list do
   local cells = cold_list[i]
-  local u, day = cells[4], cells[5]
+  local u, day = cells[2], cells[3]
   local g = U[2 * u - 1]
   call('HSET', prefix .. 'c:' .. ids[G[4 * g - 3]] .. ':' .. G[4 * g - 2], day .. string.sub(U[2 * u], 2), pack(cells[1]))
-  tell_cells(cells)
 end
 
 for g, list in pairs(newcomers) do

@@ -6,7 +6,8 @@
 -- slot before it ended, and when it grows past that, a further generation of shorter stretches is opened; marks are
 -- added to the newest and looked up in all. Sets that grow too large all the same work on, at 80 bytes an id.
 --
---   m:t:<slot>                          string {marks in it, stretches of generation 1, of generation 2, ...}
+--   m:t:<slot>                          string {marks in it, stretches of generation 1, last place marked in it, those of
+--                                       generation 2, ...}: what lies behind the last place is not looked for there
 --   m:t:<slot>:<generation>:<stretch>   set of marks
 --
 -- By arrival, for a short window: a resend with another time arrives at another time too, so a slot is one set.
@@ -45,9 +46,10 @@ local function open_slot(number)
   local known = record and true or false
   if not record then
     local before = read_slot(number - 1)
-    record = {0, math.min(STRETCHES_MAX, math.max(1, before and math.ceil(before[1] / SET_SIZE) or 1))}
+    record = {0, math.min(STRETCHES_MAX, math.max(1, before and math.ceil(before[1] / SET_SIZE) or 1)), -1}
   end
-  local slot = {key = prefix .. 'm:t:' .. number, record = record, known = known, generations = #record - 1, sets = {}}
+  local slot = {key = prefix .. 'm:t:' .. number, record = record, known = known, generations = (#record - 1) / 2,
+    sets = {}, last = -1}
   for generation = 1, slot.generations do slot.sets[generation] = {} end
   time_slots[number] = slot
   return slot
@@ -56,15 +58,19 @@ end
 -- Notes that event i is to be looked for: by the place of its time in a slot, 0..4095, ...
 local function look_up_time(number, place, mark, i, seconds)
   local slot = time_slots[number] or open_slot(number)
-  for generation = 1, slot.generations do
-    local stretch = floor(place * slot.record[1 + generation] / STRETCHES_MAX)
-    local set = slot.sets[generation][stretch]
-    if not set then
-      set = new_set(slot.key .. ':' .. generation .. ':' .. stretch, seconds, slot.known, generation == slot.generations)
-      set.slot = slot
-      slot.sets[generation][stretch] = set
+  local record, newest = slot.record, slot.generations
+  if place > slot.last then slot.last = place end
+  for generation = 1, newest do
+    if generation == newest or place <= record[2 * generation + 1] then
+      local stretch = floor(place * record[2 * generation] / STRETCHES_MAX)
+      local set = slot.sets[generation][stretch]
+      if not set then
+        set = new_set(slot.key .. ':' .. generation .. ':' .. stretch, seconds, slot.known, generation == newest)
+        set.slot = slot
+        slot.sets[generation][stretch] = set
+      end
+      ask(set, mark, i)
     end
-    ask(set, mark, i)
   end
 end
 
@@ -131,9 +137,11 @@ local function write_marks(seen, slots, grace)
   for _, slot in pairs(time_slots) do
     if slot.seconds then
       local record, stretches = slot.record, 0
-      for generation = 2, #record do stretches = stretches + record[generation] end
+      record[#record] = math.max(record[#record], slot.last)
+      for generation = 1, slot.generations do stretches = stretches + record[2 * generation] end
       if record[1] > stretches * SET_SIZE then
         record[#record + 1] = math.min(STRETCHES_MAX, stretches * 3)
+        record[#record + 1] = -1
       end
       call('SET', slot.key, pack(record), 'EX', slot.seconds)
     end
