@@ -37,6 +37,15 @@ pub struct Encodings {
     pub binary: u64,
 }
 
+/// How busy the workspaces are, beside each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Spread {
+    /// Weight 1/√rank: many are busy, some more than others.
+    Mild,
+    /// Weight 1/rank^exponent; 0 makes all of them equally busy.
+    Power(f64),
+}
+
 /// Everything that a run follows from.
 #[derive(Debug, Clone)]
 pub struct Spec {
@@ -44,6 +53,8 @@ pub struct Spec {
     pub seed: u64,
     /// Ids of the workspaces, the busiest first.
     pub workspaces: Vec<String>,
+    /// How busy they are.
+    pub spread: Spread,
     /// Users of each, the busiest first.
     pub users_per_workspace: usize,
     /// Records in all: valid, resent and malformed.
@@ -60,6 +71,9 @@ pub struct Spec {
     pub features: Vec<Feature>,
     /// How events are written.
     pub encodings: Encodings,
+    /// Whether all producers write names, amounts and times in the same way, with UUIDs for ids, and
+    /// resend the same bytes. Otherwise they take the liberties that the contract leaves them.
+    pub by_the_book: bool,
     /// One user in so many has a limit too low for what they ask; 0 for nobody.
     pub limited_user_every: usize,
     /// One workspace in so many has a pool too small for what is asked of it; 0 for none.
@@ -86,6 +100,7 @@ impl Spec {
         Self {
             seed,
             workspaces,
+            spread: Spread::Mild,
             users_per_workspace,
             records,
             start_micros: 0,
@@ -94,6 +109,7 @@ impl Spec {
             malformed_per_10k: 0,
             features: FEATURES.to_vec(),
             encodings: Encodings { bare: 60, structured: 22, base64: 3, binary: 15 },
+            by_the_book: false,
             limited_user_every: 0,
             dry_pool_every: 0,
         }
@@ -121,7 +137,10 @@ impl Spec {
 
     /// Weights of the workspaces.
     pub(super) fn workspace_weights(&self) -> Weights {
-        Weights::flat_zipf(self.workspaces.len())
+        match self.spread {
+            Spread::Mild => Weights::flat_zipf(self.workspaces.len()),
+            Spread::Power(exponent) => Weights::power(self.workspaces.len(), exponent),
+        }
     }
 
     /// Weights of the users of any workspace.

@@ -47,11 +47,17 @@ pub async fn set_plans(ledger: &RedisLedger, spec: &Spec) {
     let author = Author { actor: "load".to_owned(), ..Author::default() };
     for (w, name) in spec.workspaces.iter().enumerate() {
         let workspace = WorkspaceId::parse(name).unwrap();
-        let limits = (0..spec.users_per_workspace).filter_map(|u| limit(u, spec.limit_micro(w, u)?));
-        for change in [plan(spec.pool_micro(w))].into_iter().chain(limits) {
+        for change in changes(spec, w) {
             ledger.change(&workspace, &change, &author, at).await.unwrap().unwrap();
         }
     }
+}
+
+/// The plan and the limits of one workspace.
+pub fn changes(spec: &Spec, workspace: usize) -> impl Iterator<Item = Change> {
+    let limits =
+        (0..spec.users_per_workspace).filter_map(move |u| limit(u, spec.limit_micro(workspace, u)?));
+    [plan(spec.pool_micro(workspace))].into_iter().chain(limits)
 }
 
 fn plan(micro: i64) -> Change {
