@@ -16,13 +16,8 @@ pub enum Contender {
 }
 
 /// All, in the order of the report.
-pub const ALL: [Contender; 5] = [
-    Contender::Tollgate,
-    Contender::Floor,
-    Contender::Awaited,
-    Contender::Pipelined,
-    Contender::Streams,
-];
+pub const ALL: [Contender; 5] =
+    [Contender::Tollgate, Contender::Floor, Contender::Awaited, Contender::Pipelined, Contender::Streams];
 
 impl Contender {
     /// The one of this name.

@@ -30,7 +30,10 @@ impl Options {
             rounds: number("TOLLGATE_BENCH_ROUNDS", 5).max(1) as usize,
             contenders: only.iter().map(|name| Contender::named(name)).collect(),
             sets: list("TOLLGATE_BENCH_SETS", "zipf,flat"),
-            rates: list("TOLLGATE_BENCH_RATES", "5000,20000,50000").iter().map(|rate| rate_of(rate)).collect(),
+            rates: list("TOLLGATE_BENCH_RATES", "5000,20000,50000")
+                .iter()
+                .map(|rate| rate_of(rate))
+                .collect(),
             rate_seconds: number("TOLLGATE_BENCH_RATE_SECONDS", 20) as u32,
             writes: number("TOLLGATE_BENCH_WRITE", 0) != 0,
         }

@@ -62,7 +62,8 @@ pub async fn run(servers: &Servers, set: &Set) -> anyhow::Result<Run> {
 pub async fn prepare(what: &str, spec: &Spec) -> anyhow::Result<Installation> {
     let installation = Installation::new(what, "").await;
     let (ledger, relay) = (&installation.stores.ledger, installation.stores.relay(&installation.settings));
-    let (at, author) = (Moment::from_micros(spec.start_micros), Author { actor: "bench".to_owned(), ..Author::default() });
+    let (at, author) =
+        (Moment::from_micros(spec.start_micros), Author { actor: "bench".to_owned(), ..Author::default() });
     let plan = async |w: usize| {
         let workspace = WorkspaceId::parse(&spec.workspaces[w])?;
         for change in setup::changes(spec, w) {
@@ -70,7 +71,11 @@ pub async fn prepare(what: &str, spec: &Spec) -> anyhow::Result<Installation> {
         }
         anyhow::Ok(())
     };
-    stream::iter(0..spec.workspaces.len()).map(plan).buffer_unordered(PLANS_AT_ONCE).try_collect::<()>().await?;
+    stream::iter(0..spec.workspaces.len())
+        .map(plan)
+        .buffer_unordered(PLANS_AT_ONCE)
+        .try_collect::<()>()
+        .await?;
     for shard in 0..installation.settings.redis.shards {
         relay.relay_now(shard).await?;
         relay.record(shard).await?;
@@ -113,6 +118,10 @@ async fn verify(
     ];
     check(set, &sums, &used_of_rows(&tables, POOLS).await?)?;
     let decisions: i64 = Watch::new(kafka).ends(&kafka.topics.decisions).iter().sum();
-    anyhow::ensure!(decisions as u64 == set.spec.records, "{decisions} decisions of {} records", set.spec.records);
+    anyhow::ensure!(
+        decisions as u64 == set.spec.records,
+        "{decisions} decisions of {} records",
+        set.spec.records
+    );
     Ok(())
 }

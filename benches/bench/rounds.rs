@@ -16,10 +16,17 @@ pub type Outcome = Result<Vec<Run>, String>;
 /// By data set and contender.
 pub type Outcomes = BTreeMap<(String, Contender), Outcome>;
 
-/// A data set whole, and a tenth of it.
+/// A data set whole, and a tenth of it if somebody drains only that.
 pub struct Pair {
     pub whole: Set,
-    pub tenth: Set,
+    pub tenth: Option<Set>,
+}
+
+impl Pair {
+    /// What a contender drains.
+    pub fn of(&self, contender: Contender) -> &Set {
+        self.tenth.as_ref().filter(|_| contender.drains_a_tenth()).unwrap_or(&self.whole)
+    }
 }
 
 /// Measures everything.
@@ -29,7 +36,7 @@ pub async fn measure(servers: &Servers, options: &Options, pairs: &[Pair]) -> Ou
     for round in 0..options.rounds {
         for pair in pairs {
             for contender in &order {
-                let set = if contender.drains_a_tenth() { &pair.tenth } else { &pair.whole };
+                let set = pair.of(*contender);
                 let key = (pair.whole.name.clone(), *contender);
                 // One failure is enough: a contender that is wrong sometimes has no figure.
                 if outcomes.get(&key).is_some_and(Result::is_err) {
@@ -57,7 +64,7 @@ async fn one(servers: &Servers, contender: Contender, set: &Set) -> anyhow::Resu
 fn take(outcome: &mut Outcome, run: anyhow::Result<Run>) {
     match (&mut *outcome, run) {
         (Ok(runs), Ok(run)) => runs.push(run),
-        (_, Err(fault)) => *outcome = Err(fault.to_string()),
+        (_, Err(fault)) => *outcome = Err(format!("{fault:#}")),
         (Err(_), Ok(_)) => {}
     }
 }
@@ -67,8 +74,11 @@ fn tell(round: usize, rounds: usize, set: &str, contender: Contender, run: &anyh
     match run {
         Err(fault) => eprintln!("round {}/{rounds} {set:<5} {name:<10} FAILED: {fault:#}", round + 1),
         Ok(run) => {
-            let cpu: Vec<String> =
-                run.cpu.keys().map(|process| format!("{process} {:.2}", run.cpu_micros_per_event(process))).collect();
+            let cpu: Vec<String> = run
+                .cpu
+                .keys()
+                .map(|process| format!("{process} {:.2}", run.cpu_micros_per_event(process)))
+                .collect();
             eprintln!(
                 "round {}/{rounds} {set:<5} {name:<10} {:>9.0} events/s in {:>6.2} s, us per event: {}, {} MiB",
                 round + 1,

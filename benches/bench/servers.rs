@@ -34,7 +34,10 @@ impl Servers {
         let mut pids = Vec::new();
         for (name, address) in addresses {
             let pid = port(address).and_then(processes::listener);
-            pids.push((name, pid.ok_or_else(|| anyhow::anyhow!("{name} is not on this machine: {address}"))?));
+            pids.push((
+                name,
+                pid.ok_or_else(|| anyhow::anyhow!("{name} is not on this machine: {address}"))?,
+            ));
         }
         Ok(Self { settings, pids })
     }
@@ -62,7 +65,10 @@ impl Servers {
 
     /// ClickHouse, in this database.
     pub fn tables(&self, database: &str) -> Client {
-        Client::default().with_url(&self.settings.clickhouse.url).with_database(database).with_validation(false)
+        Client::default()
+            .with_url(&self.settings.clickhouse.url)
+            .with_database(database)
+            .with_validation(false)
     }
 
     /// A connection to Redis.

@@ -119,7 +119,10 @@ async fn create_topic(settings: &Settings, topic: &str) -> anyhow::Result<()> {
     let admin: AdminClient<DefaultClientContext> = client(&settings.brokers).create()?;
     let new = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1)).set("retention.ms", "-1");
     let created = admin.create_topics(&[new], &AdminOptions::new()).await?;
-    created.into_iter().try_for_each(|one| one.map(drop)).map_err(|(name, code)| anyhow::anyhow!("{name}: {code}"))
+    created
+        .into_iter()
+        .try_for_each(|one| one.map(drop))
+        .map_err(|(name, code)| anyhow::anyhow!("{name}: {code}"))
 }
 
 /// Deletes topics; those that are not there are no matter.

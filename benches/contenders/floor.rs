@@ -3,8 +3,6 @@
 
 use std::time::Instant;
 
-use rdkafka::Message as _;
-
 use super::job::{Job, commit, done, next};
 
 pub fn run(job: &Job) {

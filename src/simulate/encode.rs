@@ -29,7 +29,8 @@ pub(super) struct Plain<'a> {
 impl Plain<'_> {
     /// The event's time as its producer writes it.
     fn time_text(&self) -> Option<String> {
-        let by_the_book = |micros| Timestamp::from_microsecond(micros).map_or(String::new(), |t| t.to_string());
+        let by_the_book =
+            |micros| Timestamp::from_microsecond(micros).map_or(String::new(), |t| t.to_string());
         self.time_micros.map(if self.by_the_book { by_the_book } else { rfc3339 })
     }
 }

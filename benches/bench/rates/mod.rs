@@ -61,9 +61,11 @@ pub async fn measure(servers: &Servers, rate: u32, seconds: u32) -> anyhow::Resu
     let deadline = Instant::now() + Duration::from_secs(u64::from(seconds + WARM_SECONDS)) + PATIENCE;
     let decided = Decided::start(&installation.settings.kafka, spec.records, deadline)?;
     let rows = to_send.iter().filter(|record| record.has_row).count() as u64;
-    let recorded = Recorded::start(servers.tables(&installation.settings.clickhouse.database), rows, deadline);
+    let recorded =
+        Recorded::start(servers.tables(&installation.settings.clickhouse.database), rows, deadline);
     let brokers = installation.settings.kafka.brokers.clone();
-    let (topic, has_row): (_, Vec<bool>) = (topics.events.clone(), to_send.iter().map(|r| r.has_row).collect());
+    let (topic, has_row): (_, Vec<bool>) =
+        (topics.events.clone(), to_send.iter().map(|r| r.has_row).collect());
     let sent = tokio::task::spawn_blocking(move || sender::send(&brokers, &topic, to_send, rate)).await??;
     let (decided, recorded) = (decided.join()?, recorded.await??);
     anyhow::ensure!(service.stop(), "the service ended with an error: {}", installation.log());
@@ -74,7 +76,8 @@ pub async fn measure(servers: &Servers, rate: u32, seconds: u32) -> anyhow::Resu
     let due = |number: usize| sent.started + sender::due(number, rate);
     let decided_ms = counted().map(|(position, number)| millis(decided.get(position).copied(), due(*number)));
     let rows = counted().filter(|(_, number)| has_row[**number]);
-    let recorded_ms = rows.map(|(position, number)| millis(readers::seen(&recorded, *position), due(*number)));
+    let recorded_ms =
+        rows.map(|(position, number)| millis(readers::seen(&recorded, *position), due(*number)));
     Ok(Latency {
         events_per_second: rate,
         seconds,
@@ -86,7 +89,8 @@ pub async fn measure(servers: &Servers, rate: u32, seconds: u32) -> anyhow::Resu
 impl From<tollgate::simulate::Produced> for ToSend {
     fn from(record: tollgate::simulate::Produced) -> Self {
         let has_row = matches!(record.expectation, Expectation::First { .. });
-        let (key, payload) = (record.message.key.unwrap_or_default(), record.message.payload.unwrap_or_default());
+        let (key, payload) =
+            (record.message.key.unwrap_or_default(), record.message.payload.unwrap_or_default());
         Self { key, payload, has_row }
     }
 }

@@ -31,7 +31,8 @@ impl Decided {
     /// Until so many have come.
     pub fn start(settings: &Settings, records: u64, deadline: Instant) -> anyhow::Result<Self> {
         let mut config = client(&settings.brokers);
-        let consumer: BaseConsumer = config.set("group.id", "bench-reader").set("fetch.wait.max.ms", "10").create()?;
+        let consumer: BaseConsumer =
+            config.set("group.id", "bench-reader").set("fetch.wait.max.ms", "10").create()?;
         let mut assignment = TopicPartitionList::new();
         for partition in 0..settings.topics.partitions {
             assignment.add_partition_offset(&settings.topics.decisions, partition, Offset::Beginning)?;
@@ -46,7 +47,11 @@ impl Decided {
     }
 }
 
-fn read(consumer: &BaseConsumer, records: u64, deadline: Instant) -> anyhow::Result<HashMap<Position, Instant>> {
+fn read(
+    consumer: &BaseConsumer,
+    records: u64,
+    deadline: Instant,
+) -> anyhow::Result<HashMap<Position, Instant>> {
     let mut seen = HashMap::with_capacity(records as usize);
     while (seen.len() as u64) < records {
         anyhow::ensure!(Instant::now() < deadline, "{} of {records} decisions came", seen.len());
@@ -86,7 +91,8 @@ async fn watch(tables: Client, rows: u64, deadline: Instant) -> anyhow::Result<P
         let count: u64 = tables.query("SELECT count() FROM usage_events_raw").fetch_one().await?;
         if count > before {
             let now = Instant::now();
-            let sql = "SELECT topic_partition, max(topic_offset) FROM usage_events_raw GROUP BY topic_partition";
+            let sql =
+                "SELECT topic_partition, max(topic_offset) FROM usage_events_raw GROUP BY topic_partition";
             for (partition, offset) in tables.query(sql).fetch_all::<(i32, i64)>().await? {
                 progress.entry(partition).or_default().push((offset, now));
             }

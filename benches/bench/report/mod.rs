@@ -74,7 +74,7 @@ impl Report {
         for pair in pairs {
             for who in ALL {
                 if let Some(outcome) = outcomes.get(&(pair.whole.name.clone(), who)) {
-                    drains.push(drain(if who.drains_a_tenth() { &pair.tenth } else { &pair.whole }, who, outcome));
+                    drains.push(drain(pair.of(who), who, outcome));
                 }
             }
         }
@@ -97,7 +97,8 @@ impl Report {
         let text = fs::read_to_string(&page)?;
         let picture = "![Events per second and CPU time per event](performance.svg)";
         let parts = text.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
-        let (head, tail) = parts.ok_or_else(|| anyhow::anyhow!("docs/performance.md has no {BEGIN} and {END}"))?;
+        let (head, tail) =
+            parts.ok_or_else(|| anyhow::anyhow!("docs/performance.md has no {BEGIN} and {END}"))?;
         fs::write(page, format!("{head}{BEGIN}\n{picture}\n\n{}{END}{tail}", self.text()))?;
         Ok(())
     }

@@ -35,7 +35,8 @@ pub fn svg(report: &Report) -> String {
     let mut canvas = Canvas { body: String::new(), y: MARGIN };
     for set in &report.sets {
         let of_set = report.drains.iter().filter(|drain| drain.set == set.name && drain.failed.is_none());
-        let (floor, drains): (Vec<&Drain>, Vec<&Drain>) = of_set.partition(|drain| drain.who == Contender::Floor);
+        let (floor, drains): (Vec<&Drain>, Vec<&Drain>) =
+            of_set.partition(|drain| drain.who == Contender::Floor);
         if drains.is_empty() {
             continue;
         }

@@ -32,7 +32,9 @@ fn drains(text: &mut String, report: &Report, set: &About) {
         percent(set.duplicates),
         report.rounds,
     );
-    text.push_str("| contender | events/s | slowest to fastest | CPU µs per event: itself | Redis | Kafka | ");
+    text.push_str(
+        "| contender | events/s | slowest to fastest | CPU µs per event: itself | Redis | Kafka | ",
+    );
     text.push_str("ClickHouse | all | peak RSS, MiB | Redis bytes per id |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
     let of_set: Vec<&Drain> = report.drains.iter().filter(|drain| drain.set == *name).collect();
     for drain in &of_set {
@@ -87,8 +89,12 @@ fn latencies(text: &mut String, report: &Report) {
     if report.latencies.is_empty() {
         return;
     }
-    text.push_str("**At fixed rates** (`zipf`), milliseconds from the instant at which a record was to be sent:\n\n");
-    text.push_str("| events/s | to its decision, p50 | p99 | to its row, p50 | p99 |\n|--:|--:|--:|--:|--:|\n");
+    text.push_str(
+        "**At fixed rates** (`zipf`), milliseconds from the instant at which a record was to be sent:\n\n",
+    );
+    text.push_str(
+        "| events/s | to its decision, p50 | p99 | to its row, p50 | p99 |\n|--:|--:|--:|--:|--:|\n",
+    );
     for latency in &report.latencies {
         let (decided, recorded) = (latency.decided_ms, latency.recorded_ms);
         let _ = writeln!(
@@ -110,8 +116,17 @@ fn machine(text: &mut String, report: &Report) {
         text,
         "Measured on {} at commit {}: {} cores of {}, {} GiB, Linux {}; Kafka {}, Redis {}, ClickHouse {}, \
          librdkafka {}, {}.",
-        m.date, m.commit, m.cores, m.processor, m.memory_gib, m.kernel, m.kafka, m.redis, m.clickhouse,
-        m.librdkafka, m.java,
+        m.date,
+        m.commit,
+        m.cores,
+        m.processor,
+        m.memory_gib,
+        m.kernel,
+        m.kafka,
+        m.redis,
+        m.clickhouse,
+        m.librdkafka,
+        m.java,
     );
 }
 

@@ -14,6 +14,6 @@ if micro > (tonumber(redis.call('HGET', KEYS[3], 'left')) or 0) then
   return 3
 end
 redis.call('HINCRBY', KEYS[2], 'spent', ARGV[1])
-redis.call('HINCRBY', KEYS[3], 'left', '-' .. ARGV[1])
+redis.call('HINCRBY', KEYS[3], 'left', string.format('%d', -micro))
 redis.call('HINCRBY', KEYS[4], ARGV[2], ARGV[1])
 return 1

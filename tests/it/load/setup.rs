@@ -55,8 +55,7 @@ pub async fn set_plans(ledger: &RedisLedger, spec: &Spec) {
 
 /// The plan and the limits of one workspace.
 pub fn changes(spec: &Spec, workspace: usize) -> impl Iterator<Item = Change> {
-    let limits =
-        (0..spec.users_per_workspace).filter_map(move |u| limit(u, spec.limit_micro(workspace, u)?));
+    let limits = (0..spec.users_per_workspace).filter_map(move |u| limit(u, spec.limit_micro(workspace, u)?));
     [plan(spec.pool_micro(workspace))].into_iter().chain(limits)
 }
 
