@@ -64,9 +64,10 @@ pub async fn prepare(what: &str, spec: &Spec) -> anyhow::Result<Installation> {
     let (ledger, relay) = (&installation.stores.ledger, installation.stores.relay(&installation.settings));
     let (at, author) =
         (Moment::from_micros(spec.start_micros), Author { actor: "bench".to_owned(), ..Author::default() });
+    let plans = spec.plans();
     let plan = async |w: usize| {
         let workspace = WorkspaceId::parse(&spec.workspaces[w])?;
-        for change in setup::changes(spec, w) {
+        for change in setup::changes(&plans, w, spec.users_per_workspace) {
             ledger.change(&workspace, &change, &author, at).await?.map_err(|no| anyhow::anyhow!("{no:?}"))?;
         }
         anyhow::Ok(())

@@ -123,9 +123,9 @@ impl Drop for Peer {
 }
 
 fn set_plans(servers: &Servers, name: &str, set: &Set) -> anyhow::Result<()> {
-    let mut redis = servers.redis()?;
+    let (mut redis, plans) = (servers.redis()?, set.spec.plans());
     let pools: Vec<(String, i64)> =
-        set.spec.workspaces.iter().enumerate().map(|(w, id)| (id.clone(), set.spec.pool_micro(w))).collect();
+        set.spec.workspaces.iter().enumerate().map(|(w, id)| (id.clone(), plans.pool_micro(w))).collect();
     for chunk in pools.chunks(KEYS_AT_ONCE) {
         let mut pipeline = ::redis::pipe();
         for (workspace, micro) in chunk {
@@ -135,7 +135,7 @@ fn set_plans(servers: &Servers, name: &str, set: &Set) -> anyhow::Result<()> {
     }
     for (w, workspace) in set.spec.workspaces.iter().enumerate() {
         let mut pipeline = ::redis::pipe();
-        for (user, micro) in limits(&set.spec, w) {
+        for (user, micro) in limits(&set.spec, &plans, w) {
             pipeline.hset(format!("{name}:user:{workspace}:{user}"), "limit", micro).ignore();
         }
         pipeline.query::<()>(&mut redis)?;
@@ -158,11 +158,11 @@ async fn verify(servers: &Servers, contender: Contender, set: &Set, name: &str) 
 }
 
 fn used_of_redis(servers: &Servers, set: &Set, name: &str) -> anyhow::Result<Used> {
-    let (mut redis, mut used) = (servers.redis()?, Used::new());
+    let (mut redis, mut used, plans) = (servers.redis()?, Used::new(), set.spec.plans());
     for (w, workspace) in set.spec.workspaces.iter().enumerate() {
         let left: i64 =
             ::redis::cmd("HGET").arg(format!("{name}:pool:{workspace}")).arg("left").query(&mut redis)?;
-        used.insert(workspace.clone(), set.spec.pool_micro(w) - left);
+        used.insert(workspace.clone(), plans.pool_micro(w) - left);
     }
     used.retain(|_, micro| *micro != 0);
     Ok(used)

@@ -10,7 +10,7 @@ use rdkafka::client::DefaultClientContext;
 use tollgate::domain::calendar::Calendar;
 use tollgate::kafka::{Producer, Settings};
 use tollgate::pipeline::decide::now;
-use tollgate::simulate::{Encodings, Spec, Spread, Tally, Verdict, produce};
+use tollgate::simulate::{Encodings, Plans, Spec, Spread, Tally, Verdict, produce};
 
 use super::checksum::{self, Used};
 use super::kafka::client;
@@ -133,10 +133,10 @@ pub async fn remove_topics(settings: &Settings, topics: &[&str]) {
 
 /// Tabs between workspace, user and microcredits; no user means the pool.
 fn write_plans(topic: &str, spec: &Spec, tally: &Tally) -> anyhow::Result<PathBuf> {
-    let mut text = String::new();
+    let (mut text, plans) = (String::new(), spec.plans());
     for (w, name) in spec.workspaces.iter().enumerate() {
         writeln!(text, "{name}\t\t{}", tally.workspaces[w].pool_micro)?;
-        for (user, micro) in limits(spec, w) {
+        for (user, micro) in limits(spec, &plans, w) {
             writeln!(text, "{name}\t{user}\t{micro}")?;
         }
     }
@@ -146,7 +146,7 @@ fn write_plans(topic: &str, spec: &Spec, tally: &Tally) -> anyhow::Result<PathBu
 }
 
 /// Users with a limit, and the limit in microcredits.
-pub fn limits(spec: &Spec, workspace: usize) -> impl Iterator<Item = (String, i64)> {
-    (0..spec.users_per_workspace)
-        .filter_map(move |user| Some((Spec::user_name(user), spec.limit_micro(workspace, user)?)))
+pub fn limits(spec: &Spec, plans: &Plans, workspace: usize) -> impl Iterator<Item = (String, i64)> {
+    let limited = move |user| Some((Spec::user_name(user), plans.limit_micro(workspace, user)?));
+    (0..spec.users_per_workspace).filter_map(limited)
 }
