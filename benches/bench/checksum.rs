@@ -16,7 +16,8 @@ pub fn expected(spec: &Spec, tally: &Tally) -> u64 {
     for (name, workspace) in spec.workspaces.iter().zip(&tally.workspaces) {
         for ((user, feature), cell) in &workspace.cells {
             let key = format!("{name}/{}/{}", Spec::user_name(*user), spec.features[*feature].name);
-            let amount = cell.events + 31 * cell.micro as u64 + 131 * cell.denied_events;
+            let micro = 31_u64.wrapping_mul(cell.micro as u64);
+            let amount = cell.events.wrapping_add(micro).wrapping_add(131 * cell.denied_events);
             sum = sum.wrapping_add(u64::from(crc32(key.as_bytes())).wrapping_mul(amount));
         }
     }
@@ -42,6 +43,16 @@ pub async fn of_rows(client: &Client, rows: &str) -> anyhow::Result<u64> {
 pub async fn used_of_rows(client: &Client, rows: &str) -> anyhow::Result<Used> {
     let rows = client.query(rows).fetch_all::<(String, i64)>().await?;
     Ok(rows.into_iter().filter(|(_, micro)| *micro != 0).collect())
+}
+
+/// The sum is the one that ClickHouse counts, and one microcredit in the wrong cell changes it.
+pub fn prove(spec: &Spec, tally: &Tally) {
+    assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    let mut wrong = tally.clone();
+    let mut cells = wrong.workspaces.iter_mut().flat_map(|workspace| workspace.cells.values_mut());
+    let (one, other) = (cells.next().unwrap(), cells.next().unwrap());
+    (one.micro, other.micro) = (one.micro - 1, other.micro + 1);
+    assert_ne!(expected(spec, &wrong), expected(spec, tally));
 }
 
 /// As zlib and ClickHouse count it.

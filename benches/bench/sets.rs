@@ -79,6 +79,7 @@ impl Set {
         let started = Clock::now();
         let published = produce(&Producer::new(settings)?, &topic, &spec, None, |_| ()).await?;
         let tally = published.tally;
+        checksum::prove(&spec, &tally);
         let count = |verdict| tally.verdicts(verdict);
         let set = Self {
             name: name.to_owned(),
