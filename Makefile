@@ -5,7 +5,7 @@ include deploy/local/stack.mk
 CARGO ?= cargo
 TOLLGATE := $(or $(CARGO_TARGET_DIR),target)/debug/tollgate
 
-.PHONY: help demo test lint chaos fuzz simulation model measure
+.PHONY: help demo test lint chaos fuzz simulation model measure bench
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -47,5 +47,10 @@ model: stack ## the Lua against the model, TOLLGATE_MODEL_CASES (2000) cases, an
 	@TOLLGATE_REBUILD_SEEDS=$(or $(TOLLGATE_REBUILD_SEEDS),10) \
 		$(CARGO) test --locked --test it a_life_of_every_seed -- --nocapture
 
-measure: stack ## events per second drained, and CPU of each process per event
-	@$(CARGO) bench --locked --bench drain
+measure: stack ## only ours, once: events per second drained, and CPU of each process per event
+	@TOLLGATE_BENCH_ONLY=tollgate TOLLGATE_BENCH_ROUNDS=1 TOLLGATE_BENCH_RATES=none \
+		$(CARGO) bench --locked --bench bench
+
+# TOLLGATE_BENCH_EVENTS, _ROUNDS, _ONLY, _SETS and _RATES choose; _WRITE=1 puts the report into docs/performance.*
+bench: stack ## ours and the usual designs on the same events, side by side; about an hour
+	@$(CARGO) bench --locked --bench bench

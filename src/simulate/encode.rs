@@ -22,6 +22,17 @@ pub(super) struct Plain<'a> {
     pub(super) micro: i64,
     pub(super) model: &'static str,
     pub(super) tokens: [u64; 2],
+    /// Without the liberties that producers take.
+    pub(super) by_the_book: bool,
+}
+
+impl Plain<'_> {
+    /// The event's time as its producer writes it.
+    fn time_text(&self) -> Option<String> {
+        let by_the_book =
+            |micros| Timestamp::from_microsecond(micros).map_or(String::new(), |t| t.to_string());
+        self.time_micros.map(if self.by_the_book { by_the_book } else { rfc3339 })
+    }
 }
 
 /// How an event is written down.
@@ -82,8 +93,8 @@ pub(super) fn bare(plain: &Plain<'_>, rng: &mut Rng) -> Fields {
     let mut fields = Fields::default();
     fields.set("id", quoted(&plain.id));
     fields.set("source", quoted(plain.source));
-    if let Some(time) = plain.time_micros {
-        fields.set("time", quoted(&rfc3339(time)));
+    if let Some(time) = plain.time_text() {
+        fields.set("time", quoted(&time));
     }
     fields.0.extend(data(plain, rng, true).0);
     fields
@@ -91,7 +102,7 @@ pub(super) fn bare(plain: &Plain<'_>, rng: &mut Rng) -> Fields {
 
 /// A CloudEvent; some name the user in the subject alone.
 pub(super) fn structured(plain: &Plain<'_>, encoding: Encoding, rng: &mut Rng) -> Fields {
-    let in_subject = rng.chance(2_000);
+    let in_subject = !plain.by_the_book && rng.chance(2_000);
     let mut fields = Fields::default();
     for (name, text) in attributes(plain) {
         fields.set(name, quoted(&text));
@@ -113,7 +124,7 @@ fn attributes(plain: &Plain<'_>) -> Vec<(&'static str, String)> {
         ("source", plain.source.to_owned()),
         ("subject", plain.user.to_owned()),
     ];
-    attributes.extend(plain.time_micros.map(|time| ("time", rfc3339(time))));
+    attributes.extend(plain.time_text().map(|time| ("time", time)));
     attributes
 }
 
@@ -133,13 +144,13 @@ fn data(plain: &Plain<'_>, rng: &mut Rng, names_user: bool) -> Fields {
         fields.set("user", quoted(plain.user));
     }
     fields.set("feature", quoted(plain.feature));
-    fields.set("credits", credits(plain.micro, rng));
+    fields.set("credits", if plain.by_the_book { digits(plain.micro) } else { credits(plain.micro, rng) });
     if plain.feature == "image_generation" {
         fields.set("quantity", (plain.micro / 4_000_000).to_string());
         return fields;
     }
     let [input, output] = plain.tokens.map(|tokens| tokens.to_string());
-    if rng.chance(1_500) {
+    if !plain.by_the_book && rng.chance(1_500) {
         fields.set("gen_ai.request.model", quoted(plain.model));
         fields.set("gen_ai.usage.input_tokens", input);
         fields.set("gen_ai.usage.output_tokens", output);
@@ -158,7 +169,15 @@ fn credits(micro: i64, rng: &mut Rng) -> String {
         0 => format!("{micro}e-6"),
         1 => format!("{whole}.{rest:06}000"),
         2 | 3 => format!("\"{whole}.{rest:06}\""),
-        _ if rest == 0 => whole.to_string(),
+        _ => digits(micro),
+    }
+}
+
+/// The amount with as many digits as it needs.
+fn digits(micro: i64) -> String {
+    let (whole, rest) = (micro / 1_000_000, micro % 1_000_000);
+    match rest {
+        0 => whole.to_string(),
         _ => format!("{whole}.{rest:06}").trim_end_matches('0').to_owned(),
     }
 }

@@ -20,5 +20,5 @@ mod tally;
 pub use generator::{Expectation, Generator, Produced};
 pub use produce::{Published, produce};
 pub use rng::{Rng, Weights};
-pub use spec::{Encodings, Feature, Spec};
+pub use spec::{Encodings, Feature, Plans, Spec, Spread};
 pub use tally::{Cell, Tally, Verdict, WorkspaceTally};

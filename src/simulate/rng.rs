@@ -62,6 +62,11 @@ impl Weights {
         Self::new((1..=choices as u64).map(|rank| 1_000_000_000 / (rank * 10_000).isqrt()))
     }
 
+    /// Weight 1/rank^exponent: the greater the exponent, the fewer do it all.
+    pub fn power(choices: usize, exponent: f64) -> Self {
+        Self::new((1..=choices).map(|rank| (1e9 / (rank as f64).powf(exponent)) as u64))
+    }
+
     /// One of the choices.
     pub fn draw(&self, rng: &mut Rng) -> usize {
         let at = rng.below(self.total());
@@ -100,5 +105,6 @@ mod tests {
         }
         assert!((9_500..10_500).contains(&drawn[0]) && drawn[1] == 0, "{drawn:?}");
         assert_eq!((weights.share(2, 400), Weights::zipf(2).share(1, 300)), (300, 100));
+        assert_eq!((Weights::power(4, 0.0).share(3, 400), Weights::power(2, 2.0).share(1, 500)), (100, 100));
     }
 }

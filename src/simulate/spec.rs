@@ -37,6 +37,15 @@ pub struct Encodings {
     pub binary: u64,
 }
 
+/// How busy the workspaces are, beside each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Spread {
+    /// Weight 1/√rank: many are busy, some more than others.
+    Mild,
+    /// Weight 1/rank^exponent; 0 makes all of them equally busy.
+    Power(f64),
+}
+
 /// Everything that a run follows from.
 #[derive(Debug, Clone)]
 pub struct Spec {
@@ -44,6 +53,8 @@ pub struct Spec {
     pub seed: u64,
     /// Ids of the workspaces, the busiest first.
     pub workspaces: Vec<String>,
+    /// How busy they are.
+    pub spread: Spread,
     /// Users of each, the busiest first.
     pub users_per_workspace: usize,
     /// Records in all: valid, resent and malformed.
@@ -60,6 +71,9 @@ pub struct Spec {
     pub features: Vec<Feature>,
     /// How events are written.
     pub encodings: Encodings,
+    /// Whether all producers write names, amounts and times in the same way, with UUIDs for ids, and
+    /// resend the same bytes. Otherwise they take the liberties that the contract leaves them.
+    pub by_the_book: bool,
     /// One user in so many has a limit too low for what they ask; 0 for nobody.
     pub limited_user_every: usize,
     /// One workspace in so many has a pool too small for what is asked of it; 0 for none.
@@ -86,6 +100,7 @@ impl Spec {
         Self {
             seed,
             workspaces,
+            spread: Spread::Mild,
             users_per_workspace,
             records,
             start_micros: 0,
@@ -94,6 +109,7 @@ impl Spec {
             malformed_per_10k: 0,
             features: FEATURES.to_vec(),
             encodings: Encodings { bare: 60, structured: 22, base64: 3, binary: 15 },
+            by_the_book: false,
             limited_user_every: 0,
             dry_pool_every: 0,
         }
@@ -105,23 +121,29 @@ impl Spec {
         if round == 0 { first.to_owned() } else { format!("{first}-{}", round + 1) }
     }
 
-    /// What the workspace's plan has to give each month, in microcredits: three times what will be
-    /// asked of it, or six tenths in a workspace whose pool is to run dry.
-    pub fn pool_micro(&self, workspace: usize) -> i64 {
-        let asked = self.asked_micro(workspace);
-        let dry = is_chosen(workspace, self.dry_pool_every);
-        saturate(if dry { asked * 6 / 10 } else { asked * 3 + 1_000_000 })
+    /// What has to be set before the first record.
+    pub fn plans(&self) -> Plans {
+        let (workspaces, users) = (self.workspace_weights(), self.user_weights());
+        let (limited_user_every, dry_pool_every) = (self.limited_user_every, self.dry_pool_every);
+        Plans { workspaces, users, asked_micro: self.asked_micro(), limited_user_every, dry_pool_every }
     }
 
-    /// The user's own limit, in microcredits: four tenths of what they will ask for. None: no limit.
+    /// See [`Plans::pool_micro`]; whoever asks for many asks [`Spec::plans`] once.
+    pub fn pool_micro(&self, workspace: usize) -> i64 {
+        self.plans().pool_micro(workspace)
+    }
+
+    /// See [`Plans::limit_micro`]; whoever asks for many asks [`Spec::plans`] once.
     pub fn limit_micro(&self, workspace: usize, user: usize) -> Option<i64> {
-        let asked = self.user_weights().share(user, self.asked_micro(workspace));
-        is_chosen(user, self.limited_user_every).then(|| saturate(asked * 4 / 10))
+        self.plans().limit_micro(workspace, user)
     }
 
     /// Weights of the workspaces.
     pub(super) fn workspace_weights(&self) -> Weights {
-        Weights::flat_zipf(self.workspaces.len())
+        match self.spread {
+            Spread::Mild => Weights::flat_zipf(self.workspaces.len()),
+            Spread::Power(exponent) => Weights::power(self.workspaces.len(), exponent),
+        }
     }
 
     /// Weights of the users of any workspace.
@@ -129,14 +151,40 @@ impl Spec {
         Weights::zipf(self.users_per_workspace)
     }
 
-    /// About what the users of a workspace will ask for together.
-    fn asked_micro(&self, workspace: usize) -> i128 {
+    /// About what all users of all workspaces will ask for together.
+    fn asked_micro(&self) -> i128 {
         let weights: u64 = self.features.iter().map(|feature| feature.weight).sum();
         let of_all: i128 =
             self.features.iter().map(|feature| feature.mean_micro() * i128::from(feature.weight)).sum();
         let first_per_10k = 10_000_u32.saturating_sub(self.resends_per_10k + self.malformed_per_10k);
         let events = i128::from(self.records) * i128::from(first_per_10k) / 10_000;
-        self.workspace_weights().share(workspace, events * of_all / i128::from(weights.max(1)))
+        events * of_all / i128::from(weights.max(1))
+    }
+}
+
+/// The pools and limits of a [`Spec`], weighed once.
+#[derive(Debug, Clone)]
+pub struct Plans {
+    workspaces: Weights,
+    users: Weights,
+    asked_micro: i128,
+    limited_user_every: usize,
+    dry_pool_every: usize,
+}
+
+impl Plans {
+    /// What the workspace's plan has to give each month, in microcredits: three times what will be
+    /// asked of it, or six tenths in a workspace whose pool is to run dry.
+    pub fn pool_micro(&self, workspace: usize) -> i64 {
+        let asked = self.workspaces.share(workspace, self.asked_micro);
+        let dry = is_chosen(workspace, self.dry_pool_every);
+        saturate(if dry { asked * 6 / 10 } else { asked * 3 + 1_000_000 })
+    }
+
+    /// The user's own limit, in microcredits: four tenths of what they will ask for. None: no limit.
+    pub fn limit_micro(&self, workspace: usize, user: usize) -> Option<i64> {
+        let asked = self.users.share(user, self.workspaces.share(workspace, self.asked_micro));
+        is_chosen(user, self.limited_user_every).then(|| saturate(asked * 4 / 10))
     }
 }
 

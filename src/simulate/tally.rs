@@ -60,9 +60,9 @@ pub struct Tally {
 impl Tally {
     /// Nothing yet; every workspace has the plan and every user the limit that the [`Spec`] says.
     pub fn new(spec: &Spec) -> Self {
-        let workspaces = 0..spec.workspaces.len();
-        let limits = |w: usize| (0..spec.users_per_workspace).map(|u| spec.limit_micro(w, u)).collect();
-        let fresh = |w| WorkspaceTally { pool_micro: spec.pool_micro(w), ..WorkspaceTally::default() };
+        let (workspaces, plans) = (0..spec.workspaces.len(), spec.plans());
+        let limits = |w: usize| (0..spec.users_per_workspace).map(|u| plans.limit_micro(w, u)).collect();
+        let fresh = |w| WorkspaceTally { pool_micro: plans.pool_micro(w), ..WorkspaceTally::default() };
         Self {
             limits: workspaces.clone().map(limits).collect(),
             workspaces: workspaces.map(fresh).collect(),

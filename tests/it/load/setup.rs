@@ -7,7 +7,7 @@ use tollgate::domain::period::{Instant, PeriodName};
 use tollgate::domain::{Credits, UserId, WorkspaceId};
 use tollgate::pipeline::decide::now;
 use tollgate::redis::RedisLedger;
-use tollgate::simulate::Spec;
+use tollgate::simulate::{Plans, Spec};
 
 /// Workspaces of a load.
 pub const WORKSPACES: usize = 200;
@@ -43,15 +43,20 @@ pub fn spec(records: u64) -> (Spec, PeriodName) {
 
 /// Sets every plan and limit that the specification names.
 pub async fn set_plans(ledger: &RedisLedger, spec: &Spec) {
-    let at = Instant::from_micros(spec.start_micros);
+    let (at, plans) = (Instant::from_micros(spec.start_micros), spec.plans());
     let author = Author { actor: "load".to_owned(), ..Author::default() };
     for (w, name) in spec.workspaces.iter().enumerate() {
         let workspace = WorkspaceId::parse(name).unwrap();
-        let limits = (0..spec.users_per_workspace).filter_map(|u| limit(u, spec.limit_micro(w, u)?));
-        for change in [plan(spec.pool_micro(w))].into_iter().chain(limits) {
+        for change in changes(&plans, w, spec.users_per_workspace) {
             ledger.change(&workspace, &change, &author, at).await.unwrap().unwrap();
         }
     }
+}
+
+/// The plan of one workspace and the limits of its users.
+pub fn changes(plans: &Plans, workspace: usize, users: usize) -> impl Iterator<Item = Change> {
+    let limits = (0..users).filter_map(move |u| limit(u, plans.limit_micro(workspace, u)?));
+    [plan(plans.pool_micro(workspace))].into_iter().chain(limits)
 }
 
 fn plan(micro: i64) -> Change {

@@ -78,8 +78,13 @@ impl Installation {
 
     /// The same, with these arguments.
     pub async fn serve_as(&self, arguments: &[&str]) -> Service {
+        self.start(self.command(arguments)).await
+    }
+
+    /// Starts the service by this command.
+    pub async fn start(&self, mut command: Command) -> Service {
         let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
-        let child = self.command(arguments).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let (address, api) = (self.settings.ops.listen.to_string(), self.settings.http.listen.to_string());
         let mut service = Service { child, address, api };
         let deadline = Instant::now() + READY_DEADLINE;

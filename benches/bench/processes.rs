@@ -1,4 +1,4 @@
-//! What processes have cost: CPU time by `/proc`, of whoever listens on a port and of its children.
+//! What processes have cost: CPU time and memory by `/proc`; of whoever listens on a port, its children too.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,6 +11,13 @@ const TICK_MICROS: u64 = 10_000;
 pub fn cpu_micros(roots: &[(&'static str, u32)]) -> BTreeMap<&'static str, u64> {
     let all = processes();
     roots.iter().map(|(name, root)| (*name, of_tree(&all, *root))).collect()
+}
+
+/// The most memory that a process ever had resident, in KiB; 0 when it has ended.
+pub fn rss_kib_max(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 /// The process that listens on a TCP port of this machine; none when it is not ours to see.
