@@ -48,9 +48,9 @@ model: stack ## the Lua against the model, TOLLGATE_MODEL_CASES (2000) cases, an
 		$(CARGO) test --locked --test it a_life_of_every_seed -- --nocapture
 
 measure: stack ## only ours, once: events per second drained, and CPU of each process per event
-	@TOLLGATE_BENCH_ONLY=tollgate TOLLGATE_BENCH_ROUNDS=1 TOLLGATE_BENCH_RATES=none \
+	@TOLLGATE_BENCH_ONLY=tollgate TOLLGATE_BENCH_ROUNDS=1 TOLLGATE_BENCH_RATES=none TOLLGATE_BENCH_CHECKS=0 \
 		$(CARGO) bench --locked --bench bench
 
-# TOLLGATE_BENCH_EVENTS, _ROUNDS, _ONLY, _SETS and _RATES choose; _WRITE=1 puts the report into docs/performance.*
+# TOLLGATE_BENCH_EVENTS, _ROUNDS, _ONLY, _SETS, _RATES and _CHECKS choose; _WRITE=1 puts the report into docs/performance.*
 bench: stack ## ours and the usual designs on the same events, side by side; about an hour
 	@$(CARGO) bench --locked --bench bench

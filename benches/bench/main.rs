@@ -14,6 +14,7 @@
     reason = "shares the helpers of the tests, of which it needs a few"
 )]
 
+mod checks;
 mod checksum;
 mod contender;
 #[path = "../contenders/mod.rs"]
@@ -80,7 +81,11 @@ async fn bench(options: &Options) -> anyhow::Result<()> {
             Err(fault) => eprintln!("{rate} events/s FAILED: {fault:#}"),
         }
     }
-    let report = Report::new(&servers, options, &pairs, &outcomes, latencies).await?;
+    let checks = match options.checks {
+        true => Some(checks::measure(&servers, options.rounds, options.rate_seconds).await?),
+        false => None,
+    };
+    let report = Report::new(&servers, options, &pairs, &outcomes, latencies, checks).await?;
     println!("\n{}", report.text());
     if options.writes {
         report.write()?;

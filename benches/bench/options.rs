@@ -17,6 +17,8 @@ pub struct Options {
     pub rates: Vec<u32>,
     /// For how long, in seconds.
     pub rate_seconds: u32,
+    /// Whether checks before a call are measured too.
+    pub checks: bool,
     /// Whether the files under `docs/` are written.
     pub writes: bool,
 }
@@ -35,6 +37,7 @@ impl Options {
                 .map(|rate| rate_of(rate))
                 .collect(),
             rate_seconds: number("TOLLGATE_BENCH_RATE_SECONDS", 20) as u32,
+            checks: number("TOLLGATE_BENCH_CHECKS", 1) != 0,
             writes: number("TOLLGATE_BENCH_WRITE", 0) != 0,
         }
     }

@@ -83,6 +83,13 @@ impl Servers {
         Ok(line.unwrap_or_default().trim().parse()?)
     }
 
+    /// How many script calls Redis has run.
+    pub fn script_calls(&self) -> anyhow::Result<u64> {
+        let text: String = ::redis::cmd("INFO").arg("commandstats").query(&mut self.redis()?)?;
+        let line = text.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+        Ok(line.and_then(|line| line.split(',').next()).unwrap_or("0").parse()?)
+    }
+
     /// Deletes every key that begins so.
     pub fn forget(&self, name: &str) -> anyhow::Result<()> {
         let (mut redis, mut cursor) = (self.redis()?, 0_u64);

@@ -62,6 +62,8 @@ pub async fn serve_api(
         };
         match accepted {
             Ok((stream, _)) => {
+                // An answer goes out as it is written. A client that is gone already is met at once.
+                let _ = stream.set_nodelay(true);
                 connections.spawn(serve_one(stream, router.clone(), head_timeout, shutdown.clone()));
             }
             Err(fault) => {

@@ -71,7 +71,7 @@ impl Desk {
     /// Hands on what changed, and what was opened and swept on the way. The reader is slow only while
     /// ClickHouse is: then whoever changes waits.
     async fn tell(&self, touched: Effects) {
-        let mut effects = self.ledger.take_rare();
+        let mut effects = self.ledger.take_touched();
         effects.extend(touched);
         let expired = effects.holds_expired as u64;
         if expired > 0 {
@@ -166,7 +166,7 @@ impl Desk {
                 return Ok(Err(refusal));
             }
         };
-        self.tell(held.effects).await;
+        self.tell(Effects::default()).await;
         if !held.repeated {
             count_holds(outcome(request), 1);
         }
@@ -188,10 +188,8 @@ impl Desk {
         let again = self.ledger.hold(workspace, request, author, now()).await;
         match again.map_err(|fault| self.trouble(fault))? {
             Ok(held) if held.repeated => Ok(()),
-            again => {
-                if let Ok(held) = again {
-                    self.tell(held.effects).await;
-                }
+            _ => {
+                self.tell(Effects::default()).await;
                 Err(Trouble::Away(format!("redis has lost the settle of workspace {workspace} meanwhile")))
             }
         }
@@ -202,10 +200,7 @@ impl Desk {
         let (started, now) = (Clock::now(), now());
         let answer =
             match self.ledger.check(workspace, wish, now).await.map_err(|fault| self.trouble(fault))? {
-                Some((answer, effects)) => {
-                    self.tell(effects).await;
-                    answer
-                }
+                Some(answer) => answer,
                 None => {
                     let view =
                         self.ledger.view(workspace, None, now).await.map_err(|fault| self.trouble(fault))?;

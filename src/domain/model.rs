@@ -49,7 +49,7 @@ pub struct Model {
 impl Model {
     /// A model that knows nobody yet; a resend with another time is recognised in a window of so many seconds.
     pub fn new(window_seconds: i64) -> Self {
-        Self { tenants: BTreeMap::new(), window_slot_ms: (window_seconds / 2).max(1) * 1000, window_slots: 3 }
+        Self { tenants: BTreeMap::new(), window_slot_ms: window_seconds.max(1) * 1000, window_slots: 2 }
     }
 
     /// The state of a workspace, as far as it was ever touched.

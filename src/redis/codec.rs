@@ -75,8 +75,8 @@ impl Packer {
     }
 
     /// Adds what another one holds.
-    pub fn append(&mut self, other: Self) -> &mut Self {
-        self.0.extend(other.0);
+    pub fn append(&mut self, other: &Self) -> &mut Self {
+        self.0.extend_from_slice(&other.0);
         self
     }
 

@@ -1,4 +1,4 @@
-//! Checks and holds: requests of one shard, as one call of `hold.lua`.
+//! Checks and holds: each is a request of `hold.lua`, which may travel together with others.
 
 use super::RedisError;
 use super::change::{ATTEMPTS, pack_author};
@@ -7,39 +7,38 @@ use super::ledger::RedisLedger;
 use super::mend::Unready;
 use super::reply::read_rule;
 use super::request::Known;
-use super::told::{id, read_books, read_day, read_team};
+use super::told::{id, read_day, read_team};
 use crate::domain::change::{Author, Refusal};
 use crate::domain::decision::{Blocked, Reason};
 use crate::domain::hold::{CheckAnswer, Hold, HoldAnswer, HoldRequest, HoldState, Wish};
-use crate::domain::ledger::Effects;
 use crate::domain::model::denial;
 use crate::domain::period::{Instant, Period, PeriodName};
 use crate::domain::{Credits, FeatureId, HoldId, UserId, WorkspaceId};
 
-/// A hold request that was done, and what it touched.
+/// A hold request that was done.
 #[derive(Debug, Clone)]
 pub struct Held {
     /// The answer.
     pub answer: HoldAnswer,
-    /// The accounts that it touched, as they stood after it.
-    pub effects: Effects,
     /// It was done before: this is the first answer.
     pub repeated: bool,
 }
 
 type Rule = (Option<Reason>, Option<Blocked>);
 
-enum Answer {
+/// What `hold.lua` says of one request.
+pub(super) enum Answer {
     Unready(Unready),
     Refused { code: String, number: i64 },
     Check { passes: bool, rule: Rule },
     Denied { period: Period, rule: Rule },
-    Done { hold: Hold, period: Period, at: Instant, rule: Rule, repeated: bool },
+    Done { hold: Box<Hold>, period: Period, at: Instant, rule: Rule, repeated: bool },
 }
 
 impl RedisLedger {
-    /// Makes, settles or voids a hold. The same again under the same idempotency key gives the first
-    /// answer. The inner error is a refusal: no credits were moved.
+    /// Makes, settles or voids a hold; what it touched waits in [`RedisLedger::take_touched`]. The same
+    /// again under the same idempotency key gives the first answer. The inner error is a refusal: no
+    /// credits were moved.
     pub async fn hold(
         &self,
         workspace: &WorkspaceId,
@@ -51,9 +50,7 @@ impl RedisLedger {
             HoldRequest::Make { wish, .. } => Some(wish),
             HoldRequest::Settle { .. } | HoldRequest::Void { .. } => None,
         };
-        let mut effects = Effects::default();
-        let answer =
-            self.ask(workspace, author, now, &mut effects, |out| pack_request(out, request, now)).await?;
+        let answer = self.ask(workspace, author, now, |out| pack_request(out, request, now)).await?;
         let told = |rule: Rule, period: &Period| {
             rule.0.zip(rule.1).zip(wish).map(|(rule, wish)| denial(workspace, wish, rule, period))
         };
@@ -65,7 +62,7 @@ impl RedisLedger {
             },
             Answer::Done { hold, period, at, rule, repeated } => {
                 let bends = told(rule, &period);
-                Ok(Held { answer: HoldAnswer { hold, bends, period, at }, effects, repeated })
+                Ok(Held { answer: HoldAnswer { hold: *hold, bends, period, at }, repeated })
             }
             Answer::Check { .. } | Answer::Unready(_) => {
                 return Err(Malformed("not the answer to a hold".to_owned()).into());
@@ -80,10 +77,9 @@ impl RedisLedger {
         workspace: &WorkspaceId,
         wish: &Wish,
         now: Instant,
-    ) -> Result<Option<(CheckAnswer, Effects)>, RedisError> {
-        let mut effects = Effects::default();
+    ) -> Result<Option<CheckAnswer>, RedisError> {
         let author = Author::default();
-        let answer = self.ask(workspace, &author, now, &mut effects, |out| {
+        let answer = self.ask(workspace, &author, now, |out| {
             out.array(3).text(wish.user.as_str()).text(wish.feature.as_str()).int(wish.credits.micro());
             "check"
         });
@@ -91,7 +87,7 @@ impl RedisLedger {
             Answer::Check { passes, rule } => {
                 let period = self.known(workspace).await.calendar.period_of(now);
                 let denial = rule.0.zip(rule.1).map(|rule| denial(workspace, wish, rule, &period));
-                Ok(Some((CheckAnswer { allowed: passes, denial, period, at: now }, effects)))
+                Ok(Some(CheckAnswer { allowed: passes, denial, period, at: now }))
             }
             Answer::Unready(_) => Ok(None),
             _ => Err(Malformed("not the answer to a check".to_owned()).into()),
@@ -104,19 +100,16 @@ impl RedisLedger {
         workspace: &WorkspaceId,
         author: &Author,
         now: Instant,
-        effects: &mut Effects,
         arguments: impl Fn(&mut Packer) -> &'static str,
     ) -> Result<Answer, RedisError> {
-        let heads = self.keys.heads(self.keys.shard_of(workspace));
+        let shard = self.keys.shard_of(workspace);
         let mut known = self.known(workspace).await;
         for _ in 0..ATTEMPTS {
             let period = known.calendar.period_of(now);
             let mut packed = Packer::default();
             let kind = arguments(&mut packed);
-            let request =
-                pack(workspace, &known, &period, author, now, (kind, packed, self.dedupe.taken_seconds()));
-            let bytes = self.office.run(&self.hold, &heads, &[request]).await?;
-            match read(&bytes, now, effects)? {
+            let request = pack(workspace, &known, &period, author, (kind, packed));
+            match self.joined.ask(shard, request, now).await? {
                 Answer::Unready(unopened @ Unready::Unopened(_)) if kind == "check" => {
                     self.learned(workspace, known).await;
                     return Ok(Answer::Unready(unopened));
@@ -163,63 +156,50 @@ fn pack(
     known: &Known,
     period: &Period,
     author: &Author,
-    now: Instant,
-    (kind, arguments, taken_seconds): (&str, Packer, i64),
-) -> Vec<u8> {
+    (kind, arguments): (&str, Packer),
+) -> Packer {
     let mut out = Packer::default();
-    out.array(3).int(now.millis()).int(taken_seconds).array(1);
     out.array(8).text(kind).text(workspace.as_str()).int(known.calendar.version() as i64);
     out.int(known.epoch as i64).int(known.version as i64);
     let (first, last) = known.calendar.days_of(period);
     out.array(6).text(&period.name.to_string()).int(period.start.millis()).int(period.end.millis());
     out.int(i64::from(period.planned)).int(i64::from(first.number())).int(i64::from(last.number()));
     pack_author(&mut out, author);
-    out.append(arguments);
-    out.into_bytes()
+    out.append(&arguments);
+    out
 }
 
-fn read(bytes: &[u8], now: Instant, effects: &mut Effects) -> Result<Answer, Malformed> {
-    let mut input = Unpacker::new(bytes);
-    input.array()?;
-    let word = input.text()?;
-    if let Some(unready) = Unready::read(word, &mut input)? {
-        return Ok(Answer::Unready(unready));
-    }
-    input.array()?; // one request, one answer
-    let answer = read_answer(&mut input)?;
-    if !matches!(answer, Answer::Unready(_)) {
-        read_books(&mut input, now, effects)?;
-    }
-    Ok(answer)
-}
-
-fn read_answer(input: &mut Unpacker<'_>) -> Result<Answer, Malformed> {
-    let parts = input.array()?;
-    let word = input.text()?;
-    if let Some(unready) = Unready::read(word, input)? {
-        return Ok(Answer::Unready(unready));
-    }
-    match (word, parts) {
-        ("refused", 3) => Ok(Answer::Refused { code: input.text()?.to_owned(), number: input.int()? }),
-        // A conflict of idempotency keys is worded as in change.lua.
-        ("refused", 5) => {
-            let (code, _account) = (input.text()?.to_owned(), input.text()?);
-            let [number, _] = input.ints()?;
-            Ok(Answer::Refused { code, number })
+impl Answer {
+    /// Reads one.
+    pub(super) fn read(input: &mut Unpacker<'_>) -> Result<Self, Malformed> {
+        let parts = input.array()?;
+        let word = input.text()?;
+        if let Some(unready) = Unready::read(word, input)? {
+            return Ok(Self::Unready(unready));
         }
-        ("check", 3) => Ok(Answer::Check { passes: input.int()? == 1, rule: rule(input)? }),
-        ("denied", 3) => {
-            input.array()?;
-            let period = read_period(input)?;
-            Ok(Answer::Denied { period, rule: rule(input)? })
+        match (word, parts) {
+            ("refused", 3) => Ok(Self::Refused { code: input.text()?.to_owned(), number: input.int()? }),
+            // A conflict of idempotency keys is worded as in change.lua.
+            ("refused", 5) => {
+                let (code, _account) = (input.text()?.to_owned(), input.text()?);
+                let [number, _] = input.ints()?;
+                Ok(Self::Refused { code, number })
+            }
+            ("check", 3) => Ok(Self::Check { passes: input.int()? == 1, rule: rule(input)? }),
+            ("denied", 3) => {
+                input.array()?;
+                let period = read_period(input)?;
+                Ok(Self::Denied { period, rule: rule(input)? })
+            }
+            ("ok", 6) => {
+                let name = id(HoldId::parse(input.text()?))?;
+                let (hold, period) = read_hold(name, input)?;
+                let hold = Box::new(hold);
+                let at = Instant::from_millis(input.int()?);
+                Ok(Self::Done { hold, period, at, rule: rule(input)?, repeated: input.int()? == 1 })
+            }
+            (word, parts) => Err(Malformed(format!("{word:?} with {parts} parts"))),
         }
-        ("ok", 6) => {
-            let name = id(HoldId::parse(input.text()?))?;
-            let (hold, period) = read_hold(name, input)?;
-            let at = Instant::from_millis(input.int()?);
-            Ok(Answer::Done { hold, period, at, rule: rule(input)?, repeated: input.int()? == 1 })
-        }
-        (word, parts) => Err(Malformed(format!("{word:?} with {parts} parts"))),
     }
 }
 

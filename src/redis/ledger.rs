@@ -1,12 +1,14 @@
 //! [`RedisLedger`]: decides batches of events, one call a shard at a time and all shards at once.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use ::redis::Script;
 use futures::future::join_all;
 use hashbrown::HashMap;
 use tokio::sync::Mutex;
 
+use super::joined::Joined;
 use super::keys::Keys;
 use super::link::Link;
 use super::reply::{self, Reply};
@@ -31,9 +33,8 @@ pub struct RedisLedger {
     pub(super) keys: Keys,
     pub(super) link: Link,
     /// A connection of its own for whoever waits for an answer: batches never stand in its way.
-    pub(super) office: Link,
+    pub(super) office: Arc<Link>,
     pub(super) change: Script,
-    pub(super) hold: Script,
     pub(super) open: Script,
     pub(super) sweep: Script,
     pub(super) keep: Script,
@@ -54,8 +55,10 @@ pub struct RedisLedger {
     shards: Vec<Mutex<HashMap<WorkspaceId, Known>>>,
     /// What the office knows; it places by itself, and waits for no batch.
     desk: Mutex<HashMap<WorkspaceId, Known>>,
-    /// What openings and sweeps touched, until somebody takes it: it outlives the call that needed them.
-    pub(super) rare: std::sync::Mutex<Effects>,
+    /// Checks and holds wait here for the next call of their shard.
+    pub(super) joined: Arc<Joined>,
+    /// What holds, openings and sweeps touched, until somebody takes it: it outlives the call that needed them.
+    pub(super) touched: Arc<std::sync::Mutex<Effects>>,
 }
 
 impl RedisLedger {
@@ -69,11 +72,18 @@ impl RedisLedger {
         let script = |names: &[&str]| Script::new(&scripts.joined(names));
         let books = |name: &str| script(&["lib", "holds", "books", name]);
         let keys = Keys::new(&settings.name, settings.shards);
+        let (office, touched) = (Arc::new(Link::new(settings)?), Arc::default());
+        let joined = Joined::new(
+            Arc::clone(&office),
+            books("hold"),
+            keys.clone(),
+            dedupe.taken_seconds(),
+            Arc::clone(&touched),
+        );
         Ok(Self {
             link: Link::new(settings)?,
-            office: Link::new(settings)?,
+            office,
             decide: script(&["lib", "holds", "marks", "decide"]),
-            hold: books("hold"),
             open: books("open"),
             sweep: books("sweep"),
             keep: books("keep"),
@@ -93,7 +103,8 @@ impl RedisLedger {
             ),
             shards: (0..keys.shards()).map(|_| Mutex::default()).collect(),
             desk: Mutex::default(),
-            rare: std::sync::Mutex::default(),
+            joined,
+            touched,
             keys,
         })
     }
@@ -134,16 +145,17 @@ impl Ledger for RedisLedger {
             self.decide_shard(shard, events, committed, now)
         });
         let mut effects = Effects::default();
-        let mut decisions = Vec::with_capacity(arrivals.len());
+        let mut decisions: Vec<Option<Decision>> = arrivals.iter().map(|_| None).collect();
         for part in join_all(calls).await {
             let (numbered, part) = part?;
-            decisions.extend(numbered);
+            for (at, decision) in numbered {
+                decisions[at] = Some(decision);
+            }
             effects.extend(part);
         }
-        let mut told = self.take_rare(); // older than what the events left
+        let mut told = self.take_touched(); // older than what the events left
         told.extend(effects);
-        decisions.sort_unstable_by_key(|(at, _)| *at);
-        told.decisions = decisions.into_iter().map(|(_, decision)| decision).collect();
+        told.decisions = decisions.into_iter().flatten().collect();
         Ok(told)
     }
 }

@@ -10,7 +10,7 @@ use super::codec::Packer;
 const SLOT_SECONDS: i64 = 300;
 const SLOT_PLACES: i64 = 4096;
 /// Into how many slots the arrival window is divided: it is overshot by one slot at most.
-pub const WINDOW_SLOTS: i64 = 2;
+pub const WINDOW_SLOTS: i64 = 1;
 /// How long an arrival slot that has left the window stays, for partitions that lag behind.
 pub const PASSED_SECONDS: i64 = 900;
 

@@ -97,7 +97,7 @@ impl RedisLedger {
             let mut input = Unpacker::new(&bytes);
             input.array()?;
             match Unready::read(input.text()?, &mut input)? {
-                None => self.touched(|effects| read_books(&mut input, now, effects).map(drop))?,
+                None => self.touch(|effects| read_books(&mut input, now, effects).map(drop))?,
                 Some(Unready::Rebuild) => return Err(RedisError::NeedsRebuild(workspace.to_string())),
                 Some(Unready::Due) => return self.sweep(shard, now).await,
                 // The caller asks again, and is told the calendar.
@@ -107,14 +107,14 @@ impl RedisLedger {
         Ok(())
     }
 
-    fn touched(&self, read: impl FnOnce(&mut Effects) -> Result<(), Malformed>) -> Result<(), Malformed> {
-        read(&mut self.rare.lock().unwrap_or_else(PoisonError::into_inner))
+    fn touch(&self, read: impl FnOnce(&mut Effects) -> Result<(), Malformed>) -> Result<(), Malformed> {
+        read(&mut self.touched.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What openings and sweeps touched since this was last asked, also when the call that needed them was
-    /// refused, failed or given up.
-    pub fn take_rare(&self) -> Effects {
-        std::mem::take(&mut self.rare.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What holds, openings and sweeps touched since this was last asked, also when whoever needed them was refused,
+    /// failed or went away.
+    pub fn take_touched(&self) -> Effects {
+        std::mem::take(&mut self.touched.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Ends the holds of a shard that have expired.
@@ -126,7 +126,7 @@ impl RedisLedger {
             let mut input = Unpacker::new(&bytes);
             input.array()?;
             let found = input.int()? as usize;
-            self.touched(|effects| {
+            self.touch(|effects| {
                 read_books(&mut input, now, effects)?;
                 effects.holds_expired += input.int()? as usize;
                 Ok(())

@@ -8,6 +8,7 @@ mod change;
 mod codec;
 mod hold;
 mod inspect;
+mod joined;
 mod keys;
 mod ledger;
 mod link;
@@ -72,7 +73,7 @@ impl Dedupe {
 }
 
 /// What can go wrong between us and Redis.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum RedisError {
     /// Not reachable, too slow, or an error of the server or a script.
     #[error("redis: {0}")]

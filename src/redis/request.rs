@@ -316,7 +316,7 @@ impl<'a> Request<'a> {
             out.place(number).text(&period.name.to_string()).int(i64::from(period.planned));
             out.int(period.end.millis()).int(i64::from(day.number()));
         }
-        out.append(offsets);
+        out.append(&offsets);
         out.into_bytes()
     }
 }

@@ -6,7 +6,7 @@
 //! machine and take their share of it.
 
 mod readers;
-mod sender;
+pub mod sender;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -103,7 +103,8 @@ fn millis(seen: Option<Instant>, due: Instant) -> anyhow::Result<f64> {
     Ok(seen.saturating_duration_since(due).as_secs_f64() * 1e3)
 }
 
-fn percentiles(mut millis: Vec<f64>) -> Percentiles {
+/// Of so many milliseconds.
+pub fn percentiles(mut millis: Vec<f64>) -> Percentiles {
     millis.sort_by(f64::total_cmp);
     let at = |share: f64| millis.get(((millis.len() as f64 * share).ceil() as usize).max(1) - 1).copied();
     let rounded = |share| (at(share).unwrap_or(f64::NAN) * 10.0).round() / 10.0;

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::checks::Checks;
 use super::contender::{ALL, Contender};
 use super::options::Options;
 use super::rates::Latency;
@@ -29,6 +30,7 @@ pub struct Report {
     pub sets: Vec<About>,
     pub drains: Vec<Drain>,
     pub latencies: Vec<Latency>,
+    pub checks: Option<Checks>,
 }
 
 /// A data set.
@@ -69,6 +71,7 @@ impl Report {
         pairs: &[Pair],
         outcomes: &Outcomes,
         latencies: Vec<Latency>,
+        checks: Option<Checks>,
     ) -> anyhow::Result<Self> {
         let mut drains = Vec::new();
         for pair in pairs {
@@ -80,7 +83,7 @@ impl Report {
         }
         let machine = machine::Machine::read(servers).await?;
         let sets = pairs.iter().map(|pair| about(&pair.whole)).collect();
-        Ok(Self { machine, rounds: options.rounds, sets, drains, latencies })
+        Ok(Self { machine, rounds: options.rounds, sets, drains, latencies, checks })
     }
 
     /// For people.
@@ -144,7 +147,7 @@ fn hundredths(number: f64) -> f64 {
 }
 
 /// The middle one; of an even number the lower of the two.
-fn median(mut numbers: Vec<f64>) -> f64 {
+pub fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers.get(numbers.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{About, Drain, Report};
+use crate::checks::Checks;
 use crate::contender::Contender;
 
 /// Processes in the order of the columns, beside the contender itself.
@@ -15,6 +16,9 @@ pub fn text(report: &Report) -> String {
         drains(&mut text, report, set);
     }
     latencies(&mut text, report);
+    if let Some(figures) = &report.checks {
+        checks(&mut text, figures);
+    }
     machine(&mut text, report);
     text
 }
@@ -105,6 +109,40 @@ fn latencies(text: &mut String, report: &Report) {
             decided.p99,
             recorded.p50,
             recorded.p99,
+        );
+    }
+    text.push('\n');
+}
+
+fn checks(text: &mut String, figures: &Checks) {
+    let share = |bare: f64| figures.checks / bare;
+    let _ = writeln!(
+        text,
+        "**Checks**, {} connections, each as soon as it was answered; medians of the rounds:\n\n\
+         | | a second |\n|---|--:|\n\
+         | `redis-benchmark`, `EVALSHA` of three reads | {} |\n\
+         | `redis-benchmark`, `EVALSHA` of the API's own script | {} |\n\
+         | `POST /check` over HTTP | {} |\n\
+         | holds made or voided over HTTP | {} |\n\n\
+         That is {:.2} of three reads and {:.2} of the same script, with {:.2} calls to Redis for each check.\n",
+        figures.connections,
+        grouped(figures.bare_three_reads),
+        grouped(figures.bare_same_script),
+        grouped(figures.checks),
+        grouped(figures.holds),
+        share(figures.bare_three_reads),
+        share(figures.bare_same_script),
+        figures.calls_per_check,
+    );
+    text.push_str("| checks/s, open loop | events/s meanwhile | p50, ms | p99, ms |\n|--:|--:|--:|--:|\n");
+    for open in &figures.open {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {:.1} | {:.1} |",
+            grouped(f64::from(open.requests_per_second)),
+            grouped(f64::from(open.events_per_second)),
+            open.milliseconds.p50,
+            open.milliseconds.p99,
         );
     }
     text.push('\n');

@@ -214,23 +214,28 @@ end
 
 -- 3. The marks of what is fresh.
 local seen = {}
-local run, arrival_slot, slots_end = 0, 0, 0
-local part, era, part_end = 0, 0, 0
+local part, part_end, era = 0, 0, 0
+local run, run_end, arrived = -1, 0, nil
 for i = 1, nE do
-  if i > part_end then
-    part = part + 1
-    part_end = P[3 * part]
+  if i > part_end or i > run_end then
+    while i > part_end do
+      part = part + 1
+      part_end = P[3 * part]
+    end
+    while i > run_end do
+      run = run + 2
+      run_end = arrivals[run]
+    end
     era = era_of(heads[P[3 * part - 2]][1])
-  end
-  if i > slots_end then
-    run = run + 2
-    slots_end, arrival_slot = arrivals[run - 1], arrivals[run]
+    arrived = nil
   end
   if not old[i] then
+    arrived = arrived or arrival_set(era + arrivals[run + 1], times[3])
     local time = M[3 * i]
     local place = time % 4096
     look_up_time(era + (time - place) / 4096, place, M[3 * i - 2], i, times[2])
-    look_up_arrival(era + arrival_slot, M[3 * i - 1], i, times[3])
+    local n = arrived.n + 1
+    arrived.n, arrived.marks[n], arrived.events[n] = n, M[3 * i - 1], i
   end
 end
 find_marks(seen, times[4])

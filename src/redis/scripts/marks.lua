@@ -3,11 +3,12 @@
 -- By the event's own time, for as long as an event may be late. A resend has the same time, so a set covers a short
 -- stretch of time, the marks of a batch fall into few sets, and a set of about SET_SIZE stays a packed array of
 -- integers (9 bytes an id). How short the stretches must be is not known before: a slot of time starts divided as the
--- slot before it ended, and when it grows past that, a further generation of shorter stretches is opened; marks are
--- added to the newest and looked up in all. Sets that grow too large all the same work on, at 80 bytes an id.
+-- slot before it ended, and when marks come denser than that, a further generation of shorter stretches is opened; marks
+-- are added to the newest and looked up in all. Sets that grow too large all the same work on, at 80 bytes an id.
 --
---   m:t:<slot>                          string {marks in it, stretches of generation 1, last place marked in it, those of
---                                       generation 2, ...}: what lies behind the last place is not looked for there
+--   m:t:<slot>                          string {marks in it, first place marked, stretches of generation 1, last place
+--                                       marked in it, those of generation 2, ...}: what lies behind the last place is
+--                                       not looked for there
 --   m:t:<slot>:<generation>:<stretch>   set of marks
 --
 -- By arrival, for a short window: a resend with another time arrives at another time too, so a slot is one set.
@@ -46,42 +47,49 @@ local function open_slot(number)
   local known = record and true or false
   if not record then
     local before = read_slot(number - 1)
-    record = {0, math.min(STRETCHES_MAX, math.max(1, before and math.ceil(before[1] / SET_SIZE) or 1)), -1}
+    record = {0, STRETCHES_MAX, math.min(STRETCHES_MAX, math.max(1, before and math.ceil(before[1] / SET_SIZE) or 1)), -1}
   end
-  local slot = {key = prefix .. 'm:t:' .. number, record = record, known = known, generations = (#record - 1) / 2,
-    sets = {}, last = -1}
+  local slot = {key = prefix .. 'm:t:' .. number, record = record, known = known, generations = #record / 2 - 1,
+    sets = {}, first = STRETCHES_MAX, last = -1}
   for generation = 1, slot.generations do slot.sets[generation] = {} end
   time_slots[number] = slot
   return slot
 end
 
--- Notes that event i is to be looked for: by the place of its time in a slot, 0..4095, ...
-local function look_up_time(number, place, mark, i, seconds)
-  local slot = time_slots[number] or open_slot(number)
-  local record, newest = slot.record, slot.generations
-  if place > slot.last then slot.last = place end
-  for generation = 1, newest do
-    if generation == newest or place <= record[2 * generation + 1] then
-      local stretch = floor(place * record[2 * generation] / STRETCHES_MAX)
-      local set = slot.sets[generation][stretch]
-      if not set then
-        set = new_set(slot.key .. ':' .. generation .. ':' .. stretch, seconds, slot.known, generation == newest)
-        set.slot = slot
-        slot.sets[generation][stretch] = set
-      end
-      ask(set, mark, i)
-    end
-  end
+local function time_set(slot, generation, stretch, seconds)
+  local newest = generation == slot.generations
+  local set = new_set(slot.key .. ':' .. generation .. ':' .. stretch, seconds, slot.known, newest)
+  set.slot = slot
+  slot.sets[generation][stretch] = set
+  return set
 end
 
--- ... and by the slot of its arrival.
-local function look_up_arrival(number, mark, i, seconds)
+-- Notes that event i is to be looked for by the place of its time in a slot, 0..4095.
+local function look_up_time(number, place, mark, i, seconds)
+  local slot = time_slots[number] or open_slot(number)
+  local record, newest, sets = slot.record, slot.generations, slot.sets
+  if place > slot.last then slot.last = place end
+  if place < slot.first then slot.first = place end
+  for generation = 1, newest - 1 do
+    if place <= record[2 * generation + 2] then
+      local stretch = floor(place * record[2 * generation + 1] / STRETCHES_MAX)
+      ask(sets[generation][stretch] or time_set(slot, generation, stretch, seconds), mark, i)
+    end
+  end
+  local stretch = floor(place * record[2 * newest + 1] / STRETCHES_MAX)
+  local set = sets[newest][stretch] or time_set(slot, newest, stretch, seconds)
+  local n = set.n + 1
+  set.n, set.marks[n], set.events[n] = n, mark, i
+end
+
+-- The set of a slot of arrivals.
+local function arrival_set(number, seconds)
   local set = arrival_sets[number]
   if not set then
     set = new_set(prefix .. 'm:a:' .. number, seconds, true, true)
     arrival_sets[number] = set
   end
-  ask(set, mark, i)
+  return set
 end
 
 local function find(key, set, seen)
@@ -136,11 +144,12 @@ local function write_marks(seen, slots, grace)
   end
   for _, slot in pairs(time_slots) do
     if slot.seconds then
-      local record, stretches = slot.record, 0
-      record[#record] = math.max(record[#record], slot.last)
-      for generation = 1, slot.generations do stretches = stretches + record[2 * generation] end
-      if record[1] > stretches * SET_SIZE then
-        record[#record + 1] = math.min(STRETCHES_MAX, stretches * 3)
+      local record, stretches = slot.record, slot.record[#slot.record - 1]
+      record[2], record[#record] = math.min(record[2], slot.first), math.max(record[#record], slot.last)
+      -- As many as the whole slot will need when the rest of it brings what this part of it brought.
+      local wanted = math.ceil(record[1] * STRETCHES_MAX / (record[#record] - record[2] + 1) / SET_SIZE)
+      if record[1] > SET_SIZE and wanted > stretches * 1.3 and stretches < STRETCHES_MAX then
+        record[#record + 1] = math.min(STRETCHES_MAX, math.max(stretches * 2, wanted))
         record[#record + 1] = -1
       end
       call('SET', slot.key, pack(record), 'EX', slot.seconds)

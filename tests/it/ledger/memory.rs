@@ -76,7 +76,7 @@ async fn the_same_event_again_is_a_duplicate_for_as_long_as_is_promised() {
     decide(&ledger, &[arrival(0, "e", 0, 0), arrival(1, "f", 0, 0)], 0).await;
     let resends = [
         arrival(2, "e", 1, 59 * MINUTE),      // another time, within the window
-        arrival(3, "f", 1, 91 * MINUTE),      // another time, past the window and its last slot
+        arrival(3, "f", 1, 121 * MINUTE),     // another time, past the window and its last slot
         arrival(4, "e", 0, 3 * day - MINUTE), // the same time, as late as an event may be
         arrival(5, "g", 0, 3 * day),          // a first one
         arrival(6, "g", 0, 3 * day),          // and at once again

@@ -211,15 +211,15 @@ async fn what_a_refused_request_opened_is_told() {
     let ledger = ledger(&name, 100);
     let (november, december) = (at("2026-11-10T00:00:00Z"), at("2026-12-10T00:00:00Z"));
     change(&ledger, Change::Plan(Plan::monthly(Credits::whole(100))), november).await;
-    drop(ledger.take_rare());
+    drop(ledger.take_touched());
     let too_much = Change::Grant { user: UserId::parse("ann").unwrap(), credits: Credits::whole(101) };
     ledger.change(&acme(), &too_much, &Author::default(), december).await.unwrap().unwrap_err();
-    let told = ledger.take_rare();
+    let told = ledger.take_touched();
     let pools: Vec<_> = told.pools.iter().map(|pool| (pool.period.to_string(), pool.total)).collect();
     let total = Credits::whole(100);
     let both = [("2026-12-01".to_owned(), total), ("2026-11-01".to_owned(), total)];
     assert_eq!(pools, both, "also the month whose rest was asked for");
-    assert_eq!(ledger.take_rare(), Default::default(), "once");
+    assert_eq!(ledger.take_touched(), Default::default(), "once");
 }
 
 #[tokio::test]

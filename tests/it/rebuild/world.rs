@@ -143,12 +143,9 @@ impl World {
             }
             Op::Hold(n, request) => {
                 let id = workspace(*n);
-                let held = self.ledger().hold(&id, request, &Author::default(), self.now).await.unwrap();
-                let touched = self.ledger().take_rare();
+                drop(self.ledger().hold(&id, request, &Author::default(), self.now).await.unwrap());
+                let touched = self.ledger().take_touched();
                 self.record(touched).await;
-                if let Ok(held) = held {
-                    self.record(held.effects).await;
-                }
             }
             Op::Settled(n, name) => self.settled(&workspace(*n), *name).await,
             Op::Sleep(hours) => self.now = Instant::from_micros(self.now.micros() + hours * HOUR),
@@ -160,7 +157,7 @@ impl World {
         let key = IdempotencyKey { key: name.clone(), place: name.clone(), request: "body".into() };
         let author = Author { actor: "ann".into(), reason: String::new(), key: Some(key) };
         let changed = self.ledger().change(id, change, &author, self.now).await.unwrap();
-        let touched = self.ledger().take_rare();
+        let touched = self.ledger().take_touched();
         self.record(touched).await;
         if let Ok(changed) = changed {
             self.keyed.push((id.clone(), change.clone(), author, format!("{changed:?}")));

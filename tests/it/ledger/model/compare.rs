@@ -47,7 +47,7 @@ impl Run<'_> {
         self.model.sweep(self.now);
         for shard in 0..2 {
             self.lua.sweep(shard, self.now).await.unwrap();
-            let rare = self.lua.take_rare(); // of now: what is told later is newer
+            let rare = self.lua.take_touched(); // of now: what is told later is newer
             (0..rare.holds_expired).for_each(|_| self.notes.passed("hold expired"));
         }
     }

@@ -137,7 +137,7 @@ impl<'a> Run<'a> {
                 self.notes.asks(Law::Answer);
                 let id = workspace(*n);
                 let expected = self.model.check(&id, wish, self.now);
-                if let Some((answer, _)) = self.offices[0].check(&id, wish, self.now).await.unwrap() {
+                if let Some(answer) = self.offices[0].check(&id, wish, self.now).await.unwrap() {
                     assert_eq!(answer, expected, "{wish:?}");
                     self.notes.passed("check");
                 }

@@ -1,0 +1,147 @@
+//! What Redis alone gives: `redis-benchmark` calls a script, each call awaited, nothing in a pipeline. Once the
+//! script that the API calls, with a check in it; once the least that could answer one: three reads.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
+use tollgate::domain::WorkspaceId;
+use tollgate::domain::calendar::Calendar;
+use tollgate::pipeline::decide::now;
+use tollgate::redis::{Packer, Unpacker};
+use tollgate::simulate::Spec;
+
+use crate::installation::Installation;
+use crate::servers::Servers;
+
+const CALLS: u32 = 200_000;
+const HOLD: &str = concat!(
+    include_str!("../../../src/redis/scripts/lib.lua"),
+    include_str!("../../../src/redis/scripts/holds.lua"),
+    include_str!("../../../src/redis/scripts/books.lua"),
+    include_str!("../../../src/redis/scripts/hold.lua"),
+);
+const THREE_READS: &str = "local left = redis.call('HGET', KEYS[1], 'pool')
+    local limit = redis.call('HGET', KEYS[1], 'limit')
+    local spent = redis.call('HGET', KEYS[1], 'spent')
+    if tonumber(left) < tonumber(ARGV[1]) then return 0 end
+    return tonumber(spent) + tonumber(ARGV[1]) <= tonumber(limit) and 1 or 0";
+
+/// Two scripts that Redis knows, and what they are called with.
+pub struct Bare {
+    port: String,
+    three: Call,
+    same: Call,
+}
+
+struct Call {
+    sha: String,
+    key: String,
+    argument: Vec<u8>,
+}
+
+impl Bare {
+    /// Loads the scripts. Errors: an answer that is no answer to a check.
+    pub async fn prepare(
+        servers: &Servers,
+        installation: &Installation,
+        spec: &Spec,
+    ) -> anyhow::Result<Self> {
+        let mut redis = servers.redis()?;
+        let mut load = |text: &str| ::redis::cmd("SCRIPT").arg("LOAD").arg(text).query::<String>(&mut redis);
+        let (three, same) = (load(THREE_READS)?, load(HOLD)?);
+        let name = &installation.settings.redis.name;
+        let key = format!("{name}:three");
+        let fields = [("pool", "1000000000"), ("limit", "1000000000"), ("spent", "5000000")];
+        ::redis::cmd("HSET").arg(&key).arg(&fields[..]).query::<()>(&mut redis)?;
+        let three = Call { sha: three, key, argument: b"10000".to_vec() };
+        let workspace = WorkspaceId::parse(&spec.workspaces[0])?;
+        let shard = installation.stores.ledger.shard_of(&workspace);
+        let version = calendar_version(&mut redis, &format!("{name}:{{s{shard:02}}}:w:{workspace}"))?;
+        let same = Call {
+            sha: same,
+            key: format!("{name}:{{s{shard:02}}}:heads"),
+            argument: check(&workspace, version),
+        };
+        let found: i64 = ::redis::cmd("EVALSHA")
+            .arg(&three.sha)
+            .arg(1)
+            .arg(&three.key)
+            .arg(&three.argument)
+            .query(&mut redis)?;
+        anyhow::ensure!(found == 1, "three reads say no");
+        let answer: Vec<u8> = ::redis::cmd("EVALSHA")
+            .arg(&same.sha)
+            .arg(1)
+            .arg(&same.key)
+            .arg(&same.argument)
+            .query(&mut redis)?;
+        anyhow::ensure!(is_check(&answer), "no answer to a check: {}", String::from_utf8_lossy(&answer));
+        let port =
+            installation.settings.redis.url.rsplit_once(':').and_then(|(_, rest)| rest.split('/').next());
+        Ok(Self { port: port.context("redis.url has no port")?.to_owned(), three, same })
+    }
+
+    /// Calls a second of the least script.
+    pub fn three_reads(&self, connections: usize) -> anyhow::Result<f64> {
+        self.run(&self.three, connections)
+    }
+
+    /// Calls a second of the API's script.
+    pub fn same_script(&self, connections: usize) -> anyhow::Result<f64> {
+        self.run(&self.same, connections)
+    }
+
+    /// The last argument is read from standard input, for it is binary.
+    fn run(&self, call: &Call, connections: usize) -> anyhow::Result<f64> {
+        let (connections, calls) = (connections.to_string(), CALLS.to_string());
+        let mut child = Command::new("redis-benchmark")
+            .args(["-p", &self.port, "-c", &connections, "-n", &calls, "--csv", "-x"])
+            .args(["EVALSHA", &call.sha, "1", &call.key])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("redis-benchmark, which comes with redis-tools")?;
+        child.stdin.take().context("no standard input")?.write_all(&call.argument)?;
+        let output = child.wait_with_output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        // Its last line: the call, whose argument may hold anything, then the rate and six latencies.
+        let field = text.trim_end().rsplit("\",\"").nth(6);
+        let rate = field.and_then(|field| field.parse().ok());
+        rate.with_context(|| format!("redis-benchmark said {text:?}"))
+    }
+}
+
+fn calendar_version(redis: &mut ::redis::Connection, key: &str) -> anyhow::Result<i64> {
+    let settings: Vec<u8> = ::redis::cmd("HGET").arg(key).arg("s").query(redis)?;
+    let mut input = Unpacker::new(&settings);
+    input.array()?;
+    Ok(input.int()?)
+}
+
+/// One check, as the program packs it: see `hold.lua`.
+fn check(workspace: &WorkspaceId, version: i64) -> Vec<u8> {
+    let (now, calendar) = (now(), Calendar::default());
+    let period = calendar.period_of(now);
+    let (first, last) = calendar.days_of(&period);
+    let mut out = Packer::default();
+    out.array(3).int(now.millis()).int(262_800).array(1);
+    out.array(8).text("check").text(workspace.as_str()).int(version).int(1).int(0);
+    out.array(6).text(&period.name.to_string()).int(period.start.millis()).int(period.end.millis());
+    out.int(1).int(i64::from(first.number())).int(i64::from(last.number()));
+    out.array(5).text("").text("").text("").text("").text("");
+    out.array(3).text(&Spec::user_name(0)).text("ai_chat").int(10_000);
+    out.into_bytes()
+}
+
+fn is_check(answer: &[u8]) -> bool {
+    let mut input = Unpacker::new(answer);
+    let mut read = || {
+        input.array()?;
+        let ok = input.text()? == "ok";
+        input.array()?;
+        input.array()?;
+        Ok::<bool, tollgate::redis::Malformed>(ok && input.text()? == "check" && input.int()? == 1)
+    };
+    read().unwrap_or(false)
+}

@@ -1,0 +1,168 @@
+//! Who asks: at full speed, each connection as soon as it was answered; or at a fixed rate, each request
+//! at its instant, whatever became of the ones before.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
+use tollgate::simulate::Spec;
+
+use super::client::{Connection, request};
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Checks,
+    /// One is made, then voided: two requests.
+    Holds,
+}
+
+/// A request that was answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// When it was to be sent, after the first.
+    pub due: Duration,
+    pub took: Duration,
+}
+
+/// Runs on a thread of its own, so that it takes one core at most.
+async fn apart<T: Send + 'static>(
+    work: impl AsyncFnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(work())
+    })
+    .await?
+}
+
+/// As many as the connections get in so long a time.
+pub async fn full_speed(
+    address: SocketAddr,
+    spec: &Spec,
+    kind: Kind,
+    connections: usize,
+    duration: Duration,
+) -> anyhow::Result<Vec<Asked>> {
+    let who = Who::new(spec);
+    apart(async move || {
+        let started = Instant::now();
+        let one = async |n: usize| {
+            let (mut connection, mut numbers) = (Connection::open(address).await?, Numbers(n as u64));
+            let mut asked = Vec::new();
+            while started.elapsed() < duration {
+                let (due, wish) = (started.elapsed(), who.draw(&mut numbers));
+                match kind {
+                    Kind::Checks => ask(&mut connection, &wish.check()).await?,
+                    Kind::Holds => {
+                        let name = format!("h{n}-{}-{}", asked.len(), due.as_nanos());
+                        ask(&mut connection, &wish.make(&name)).await?;
+                        let took = started.elapsed() - due;
+                        asked.push(Asked { due, took });
+                        ask(&mut connection, &wish.void(&name)).await?;
+                    }
+                }
+                asked.push(Asked { due, took: started.elapsed() - due });
+            }
+            anyhow::Ok(asked)
+        };
+        Ok(try_join_all((0..connections).map(one)).await?.concat())
+    })
+    .await
+}
+
+/// So many a second. Request n belongs to connection n modulo their number, and is late when that one still
+/// waits: its time runs from its instant all the same.
+pub async fn open(
+    address: SocketAddr,
+    spec: &Spec,
+    rate: u32,
+    connections: usize,
+    duration: Duration,
+) -> anyhow::Result<Vec<Asked>> {
+    let who = Who::new(spec);
+    apart(async move || {
+        let started = Instant::now();
+        let one = async |n: usize| {
+            let (mut connection, mut numbers) = (Connection::open(address).await?, Numbers(n as u64));
+            let mut asked = Vec::new();
+            for number in (n..).step_by(connections) {
+                let due = Duration::from_secs_f64(number as f64 / f64::from(rate));
+                if due >= duration {
+                    break;
+                }
+                let request = who.draw(&mut numbers).check();
+                if started.elapsed() < due {
+                    tokio::time::sleep_until((started + due).into()).await;
+                }
+                ask(&mut connection, &request).await?;
+                asked.push(Asked { due, took: started.elapsed() - due });
+            }
+            anyhow::Ok(asked)
+        };
+        Ok(try_join_all((0..connections).map(one)).await?.concat())
+    })
+    .await
+}
+
+async fn ask(connection: &mut Connection, request: &[u8]) -> anyhow::Result<()> {
+    let body = connection.ask(request).await?;
+    anyhow::ensure!(body.starts_with(b"{\"workspace\":"), "{}", String::from_utf8_lossy(body));
+    Ok(())
+}
+
+/// Whoever may ask.
+#[derive(Clone)]
+struct Who {
+    workspaces: Vec<String>,
+    users: usize,
+}
+
+struct Wish<'a> {
+    workspace: &'a str,
+    user: String,
+}
+
+impl Who {
+    fn new(spec: &Spec) -> Self {
+        Self { workspaces: spec.workspaces.clone(), users: spec.users_per_workspace }
+    }
+
+    /// Anybody, all equally often.
+    fn draw(&self, numbers: &mut Numbers) -> Wish<'_> {
+        let workspace = &self.workspaces[numbers.below(self.workspaces.len())];
+        Wish { workspace, user: Spec::user_name(numbers.below(self.users)) }
+    }
+}
+
+impl Wish<'_> {
+    fn check(&self) -> Vec<u8> {
+        let (workspace, user) = (self.workspace, &self.user);
+        let body = format!("{{\"user\":\"{user}\",\"feature\":\"ai_chat\",\"credits\":0.01}}");
+        request("POST", &format!("/v1/workspaces/{workspace}/check"), &body)
+    }
+
+    fn make(&self, name: &str) -> Vec<u8> {
+        let (workspace, user) = (self.workspace, &self.user);
+        let body =
+            format!("{{\"user\":\"{user}\",\"feature\":\"ai_chat\",\"credits\":0.000001,\"id\":\"{name}\"}}");
+        request("POST", &format!("/v1/workspaces/{workspace}/holds"), &body)
+    }
+
+    fn void(&self, name: &str) -> Vec<u8> {
+        request("DELETE", &format!("/v1/workspaces/{}/holds/{name}", self.workspace), "")
+    }
+}
+
+/// SplitMix64.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((u128::from(x ^ (x >> 31)) * bound as u128) >> 64) as usize
+    }
+}

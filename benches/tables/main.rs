@@ -1,0 +1,148 @@
+//! How long the dashboard's queries take on tables of so many events: `cargo bench --bench tables`.
+//!
+//! `TOLLGATE_TABLES_EVENTS` (1000000,10000000) says how many. They fall on 1,000 workspaces, weight 1/rank, over the days
+//! of a month; each workspace has 5,000 users. What is asked about is the busiest workspace, a seventh of all events. Every
+//! query of every dashboard is sent as Grafana would, and the medians of `TOLLGATE_TABLES_ROUNDS` (5) are printed.
+#![expect(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "shares the helpers of the tests, of which it needs a few"
+)]
+
+#[path = "../../tests/it/support/database.rs"]
+mod database;
+#[path = "../../tests/it/dashboard/files.rs"]
+mod files;
+#[path = "../../tests/it/dashboard/macros.rs"]
+mod macros;
+
+use std::time::Instant;
+
+use self::database::TestDatabase;
+use self::files::queries;
+use self::macros::Browser;
+
+/// Events in one insert.
+const CHUNK: u64 = 1_000_000;
+
+fn main() {
+    // `cargo test --all-targets` runs this too, and wants no benchmark.
+    if std::env::args().any(|argument| argument == "--bench") {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(bench());
+    }
+}
+
+async fn bench() {
+    let sizes = std::env::var("TOLLGATE_TABLES_EVENTS").unwrap_or_else(|_| "1000000,10000000".to_owned());
+    let rounds = std::env::var("TOLLGATE_TABLES_ROUNDS")
+        .map_or(5, |text| text.parse().expect("TOLLGATE_TABLES_ROUNDS"));
+    let mut columns = Vec::new();
+    for events in sizes.split(',').map(|text| text.trim().parse().expect("TOLLGATE_TABLES_EVENTS")) {
+        let database = database::database().await;
+        let started = Instant::now();
+        fill(&database, events).await;
+        eprintln!(
+            "{events} events: filled in {:.0} s, {}",
+            started.elapsed().as_secs_f64(),
+            sizes_of(&database).await
+        );
+        columns.push((events, measure(&database, rounds).await));
+    }
+    print!("| query, ms |");
+    columns.iter().for_each(|(events, _)| print!(" {events} events |"));
+    println!("\n|---|{}", "--:|".repeat(columns.len()));
+    for (n, (title, _)) in columns[0].1.iter().enumerate() {
+        print!("| {title} |");
+        columns.iter().for_each(|(_, figures)| print!(" {:.0} |", figures[n].1));
+        println!();
+    }
+}
+
+/// The medians in milliseconds.
+async fn measure(database: &TestDatabase, rounds: usize) -> Vec<(String, f64)> {
+    let browser = Browser::with([("workspace", "workspace-0001"), ("period", "2026-11-01")]);
+    let mut figures = Vec::new();
+    for query in queries() {
+        let sql = browser.expand(&query.sql).unwrap();
+        let mut millis = Vec::new();
+        for _ in 0..rounds {
+            let started = Instant::now();
+            let answer =
+                database.client.query_raw(&sql).fetch_bytes("JSON").unwrap().collect().await.unwrap();
+            millis.push(started.elapsed().as_secs_f64() * 1e3);
+            assert!(answer.windows(8).any(|word| word == b"\"rows\": "), "{}", query.title);
+        }
+        millis.sort_by(f64::total_cmp);
+        figures.push((query.title, millis[millis.len() / 2]));
+    }
+    figures
+}
+
+async fn fill(database: &TestDatabase, events: u64) {
+    for from in (0..events).step_by(CHUNK as usize) {
+        run(database, &events_of(from, CHUNK.min(events - from), events)).await;
+        eprintln!("  {} of {events} events", from + CHUNK.min(events - from));
+    }
+    for sql in DERIVED {
+        run(database, sql).await;
+    }
+}
+
+/// One minute after the other; workspaces by weight 1/rank, users, features and amounts evenly.
+fn events_of(from: u64, count: u64, all: u64) -> String {
+    format!(
+        "INSERT INTO usage_events_raw (workspace, time, source, id, user, feature, credits, model, team, period, day,
+            outcome, reason, blocked_level, blocked_limit, blocked_used, drawn_pool, decided_at, topic_partition,
+            topic_offset, epoch, sequence, version, arrived_at)
+         SELECT
+            concat('workspace-', leftPad(toString(toUInt32(floor(exp(cityHash64(number, 1) / 18446744073709551616.
+                * log(1000))))), 4, '0')) AS workspace,
+            toDateTime64('2026-11-01 00:00:00', 6, 'UTC') + toIntervalMicrosecond(number * intDiv(2592000000000, {all})),
+            'gateway', toString(generateUUIDv4(number)),
+            concat('user-', leftPad(toString(cityHash64(number, 2) % 5000), 4, '0')),
+            ['ai_chat', 'ai_field', 'ai_automation', 'ai_agent', 'image_generation'][1 + cityHash64(number, 3) % 5],
+            toDecimal64((cityHash64(number, 4) % 2000) / 1000, 6) AS credits, 'small-1', 'design',
+            '2026-11-01', toDate('2026-11-01') + intDiv(number * 30, {all}),
+            cityHash64(number, 5) % 20 = 0 ? 'denied' : 'allowed' AS outcome,
+            outcome = 'denied' ? 'user_limit' : '', outcome = 'denied' ? 'user' : '',
+            outcome = 'denied' ? toDecimal64(100, 6) : NULL, outcome = 'denied' ? toDecimal64(100, 6) : toDecimal64(0, 6),
+            outcome = 'denied' ? toDecimal64(0, 6) : credits, time, number % 12, number, 1, number, 1099511627776 + number,
+            time
+         FROM numbers({from}, {count})"
+    )
+}
+
+/// What the service would have written beside the events.
+const DERIVED: [&str; 3] = [
+    "INSERT INTO usage_rollups_raw (workspace, period, user, feature, day, credits, overage_credits, events,
+        overage_events, denied_events, denied_credits, version)
+     SELECT workspace, period, user, feature, day, toDecimal64(sum(drawn_pool), 6), 0, countIf(outcome = 'allowed'), 0,
+        countIf(outcome = 'denied'), sumIf(credits, outcome = 'denied'), max(version)
+     FROM usage_events_raw GROUP BY workspace, period, user, feature, day",
+    "INSERT INTO account_balances_raw (workspace, period, account, credited, transferred_out, used, held, spent, `limit`,
+        version)
+     SELECT workspace, period, concat('user:', user), 0, 0, 0, 0, toDecimal64(sum(credits), 6), 100, max(version)
+     FROM usage_rollups_raw GROUP BY workspace, period, user
+     UNION ALL
+     SELECT workspace, period, 'pool', 1000000, 0, toDecimal64(sum(credits), 6), 0, 0, NULL, max(version)
+     FROM usage_rollups_raw GROUP BY workspace, period",
+    "INSERT INTO pool_history_raw (workspace, minute, period, total, used, held, unallocated, version)
+     SELECT workspace, toStartOfMinute(time) AS minute, period, 1000000, toDecimal64(sum(drawn_pool), 6), 0, 900000,
+        max(version)
+     FROM usage_events_raw GROUP BY workspace, minute, period",
+];
+
+async fn run(database: &TestDatabase, sql: &str) {
+    database.client.query_raw(sql).execute().await.unwrap();
+}
+
+/// Rows and parts of each table.
+async fn sizes_of(database: &TestDatabase) -> String {
+    let sql = "SELECT arrayStringConcat(groupArray(concat(table, ' ', toString(r), ' rows in ', toString(p), ' parts')), ', ')
+        FROM (SELECT table, sum(rows) AS r, count() AS p FROM system.parts
+              WHERE active AND database = currentDatabase() GROUP BY table ORDER BY table)";
+    database.client.query(sql).fetch_one().await.unwrap()
+}
