@@ -6,10 +6,8 @@ use tollgate::domain::{Credits, FeatureId, UserId, WorkspaceId};
 
 /// Partitions that workspaces are spread over.
 pub const PARTITIONS: usize = 12;
-/// Between two events, in microseconds: 20,000 a second.
-const STEP_MICROS: i64 = 50;
-/// How far an event may lie behind its turn, in microseconds.
-const LATENESS_MICROS: u64 = 2_000_000;
+const SECOND: i64 = 1_000_000;
+const HOUR: i64 = 3600 * SECOND;
 const FEATURES: [&str; 5] = ["ai_chat", "ai_field", "ai_automation", "ai_agent", "image_generation"];
 
 /// How events fall on workspaces and users.
@@ -26,14 +24,27 @@ pub struct Shape {
     pub events: usize,
     /// Events in a batch of the consumer, at most.
     pub batch: usize,
+    /// Between two events, in microseconds.
+    pub step: i64,
+    /// How far an event may lie behind its turn, in microseconds.
+    pub lateness: i64,
+    /// Marks that are there before, of the whole time that marks live.
+    pub marks: usize,
+    /// How often it is repeated, at most.
+    pub rounds_max: usize,
 }
 
 const fn shape(name: &'static str, workspaces: usize, zipf: bool, users: usize) -> Shape {
-    Shape { name, workspaces, zipf, users, events: 400_000, batch: 16_384 }
+    let (events, batch, step, lateness, marks, rounds_max) = (400_000, 16_384, 50, 2 * SECOND, 0, usize::MAX);
+    Shape { name, workspaces, zipf, users, events, batch, step, lateness, marks, rounds_max }
+}
+
+const fn marked(name: &'static str, marks: usize, lateness: i64) -> Shape {
+    Shape { marks, lateness, rounds_max: 1, ..shape(name, 10, false, 50) }
 }
 
 /// What is measured.
-pub const SHAPES: [Shape; 9] = [
+pub const SHAPES: [Shape; 14] = [
     shape("flat", 10, false, 50),
     Shape { batch: 4096, ..shape("flat, small batches", 10, false, 50) },
     shape("zipf", 10_000, true, 50),
@@ -43,6 +54,16 @@ pub const SHAPES: [Shape; 9] = [
     Shape { events: 2_000_000, ..shape("users 1M", 1, false, 1_000_000) },
     shape("workspaces 10k", 10_000, false, 50),
     shape("workspaces 100k", 100_000, false, 50),
+    marked("marks 1M", 1_000_000, 2 * SECOND),
+    marked("marks 100M", 100_000_000, 2 * SECOND),
+    marked("late, no marks", 0, 71 * HOUR),
+    marked("late, marks 100M", 100_000_000, 71 * HOUR),
+    Shape {
+        events: 1_000_000,
+        step: 24 * HOUR / 1_000_000,
+        rounds_max: 1,
+        ..shape("day of 1M ids", 1, false, 50)
+    },
 ];
 
 /// Its workspaces.
@@ -83,7 +104,7 @@ pub fn arrivals(shape: &Shape, start: i64) -> Vec<Arrival> {
     for n in 0..shape.events {
         let drawn = rng.below(*sums.last().unwrap());
         let w = sums.partition_point(|sum| *sum <= drawn);
-        let at = start + n as i64 * STEP_MICROS;
+        let at = start + n as i64 * shape.step;
         let resent = (rng.below(100) < 2 && n > 2000).then(|| &all[n - 1 - rng.below(1000) as usize]);
         let partition = resent.map_or(w % PARTITIONS, |first| first.position.partition as usize);
         let position = Position { partition: partition as i32, offset: offsets[partition] };
@@ -91,7 +112,7 @@ pub fn arrivals(shape: &Shape, start: i64) -> Vec<Arrival> {
         let event = resent.map(|first| first.event.clone()).unwrap_or_else(|| UsageEvent {
             id: format!("019a{n:012x}").into(),
             source: "gateway-eu-1".into(),
-            time: Instant::from_micros(at - rng.below(LATENESS_MICROS) as i64),
+            time: Instant::from_micros(at - rng.below(shape.lateness as u64) as i64),
             workspace: ids[w].clone(),
             user: users[rng.below(shape.users as u64) as usize].clone(),
             feature: features[rng.below(5) as usize].clone(),

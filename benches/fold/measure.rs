@@ -14,6 +14,7 @@ use tollgate::redis::RedisLedger;
 
 use super::ledger::{DEDUPE, forget, redis, redis_url, unique};
 use super::load::{self, PARTITIONS, Shape};
+use super::marks;
 
 /// How many batches behind its deciding a batch is committed.
 const BATCHES_UNCOMMITTED: usize = 4;
@@ -29,12 +30,14 @@ pub struct Figures {
     events_per_call: f64,
     call_micros: f64,
     bytes_per_id: f64,
+    time_mark_bytes: f64,
+    arrival_mark_bytes: f64,
 }
 
 impl Figures {
     /// Names of the columns.
-    pub const HEADER: &'static str =
-        "load                       events/s  Redis us/event  own us/event  events/call  us/call  bytes/id";
+    pub const HEADER: &'static str = "load                       events/s  Redis us/event  own us/event  events/call  us/call  bytes/id  \
+         by time  by arrival";
 
     /// The medians of some runs, as one line.
     pub fn medians(name: &str, runs: &[Self]) -> String {
@@ -44,13 +47,15 @@ impl Figures {
             values[values.len() / 2]
         };
         format!(
-            "{name:<25} {:>9.0} {:>15.2} {:>13.2} {:>12.0} {:>8.0} {:>9.1}",
+            "{name:<25} {:>9.0} {:>15.2} {:>13.2} {:>12.0} {:>8.0} {:>9.1} {:>8.1} {:>11.1}",
             median(|run| run.events_per_second),
             median(|run| run.redis_micros),
             median(|run| run.own_micros),
             median(|run| run.events_per_call),
             median(|run| run.call_micros),
             median(|run| run.bytes_per_id),
+            median(|run| run.time_mark_bytes),
+            median(|run| run.arrival_mark_bytes),
         )
     }
 }
@@ -59,8 +64,8 @@ impl Figures {
 pub async fn run(shape: &Shape, round: usize) -> Figures {
     let name = unique(&format!("fold-{round}"));
     let ledger = prepare(&name, shape).await;
-    let start = now().micros();
-    let arrivals = load::arrivals(shape, start - shape.events as i64 * 50);
+    let arrivals = load::arrivals(shape, now().micros() - shape.events as i64 * shape.step);
+    marks::fill(&name, shape.marks);
     let (before, started, memory) = (Usage::now(), Clock::now(), info("used_memory"));
     let mut decided = [0_usize; 2];
     for (n, batch) in arrivals.chunks(shape.batch).enumerate() {
@@ -74,8 +79,12 @@ pub async fn run(shape: &Shape, round: usize) -> Figures {
     let grown = info("used_memory") - memory;
     assert_eq!(decided[0] + decided[1], shape.events);
     assert!(decided[1] * 100 > shape.events && decided[0] * 100 > shape.events * 97);
-    forget(&name);
     let events = shape.events as f64;
+    let [time_mark_bytes, arrival_mark_bytes] = match shape.marks {
+        0 => ["t", "a"].map(|family| marks::bytes(&name, family) / events),
+        _ => [f64::NAN; 2], // they are not this run's
+    };
+    forget(&name);
     Figures {
         events_per_second: events / elapsed,
         redis_micros: (after.redis_micros - before.redis_micros) / events,
@@ -83,6 +92,8 @@ pub async fn run(shape: &Shape, round: usize) -> Figures {
         events_per_call: events / (after.calls - before.calls),
         call_micros: (after.call_micros - before.call_micros) / (after.calls - before.calls),
         bytes_per_id: grown / events,
+        time_mark_bytes,
+        arrival_mark_bytes,
     }
 }
 
@@ -90,7 +101,7 @@ async fn prepare(name: &str, shape: &Shape) -> RedisLedger {
     let mut settings = Settings::load(None).unwrap().redis;
     (settings.url, settings.name) = (redis_url(), name.to_owned());
     let ledger = RedisLedger::new(&settings, DEDUPE).unwrap();
-    let at = Instant::from_micros(now().micros() - 86_400_000_000);
+    let at = Instant::from_micros(now().micros() - 4 * 86_400_000_000);
     let planned = stream::iter(load::workspaces(shape)).map(|id| {
         let ledger = &ledger;
         async move {

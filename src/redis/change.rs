@@ -38,7 +38,7 @@ impl RedisLedger {
             return Ok(Err(refusal));
         }
         let shard = self.keys.shard_of(workspace);
-        let mut known = self.known(workspace).await;
+        let mut known = self.known(workspace);
         let mut opens = false;
         for _ in 0..ATTEMPTS {
             let running = known.calendar.period_of(now);
@@ -57,7 +57,7 @@ impl RedisLedger {
                 Answer::Done(changed) => {
                     // A plan's calendar is not taken over: this may be the answer to the same plan of
                     // before, and another is in force since. The next call is told which.
-                    self.learned(workspace, known).await;
+                    self.learned(workspace, known);
                     return Ok(Ok(*changed));
                 }
             }

@@ -1,8 +1,11 @@
-//! Checks and holds: each is a request of `hold.lua`, which may travel together with others.
+//! Checks and holds: each is a request of `check.lua` or `hold.lua`, which may travel together with others.
+
+use std::sync::Arc;
 
 use super::RedisError;
 use super::change::{ATTEMPTS, pack_author};
 use super::codec::{Malformed, Packer, Unpacker};
+use super::joined::Joined;
 use super::ledger::RedisLedger;
 use super::mend::Unready;
 use super::reply::read_rule;
@@ -26,7 +29,7 @@ pub struct Held {
 
 type Rule = (Option<Reason>, Option<Blocked>);
 
-/// What `hold.lua` says of one request.
+/// What a script says of one request.
 pub(super) enum Answer {
     Unready(Unready),
     Refused { code: String, number: i64 },
@@ -50,7 +53,14 @@ impl RedisLedger {
             HoldRequest::Make { wish, .. } => Some(wish),
             HoldRequest::Settle { .. } | HoldRequest::Void { .. } => None,
         };
-        let answer = self.ask(workspace, author, now, |out| pack_request(out, request, now)).await?;
+        let taken_seconds = self.dedupe.taken_seconds();
+        let pack = |known: &Known, period: &Period| {
+            let mut out = Packer::default();
+            pack_head(&mut out, request, workspace, known, period, author);
+            pack_request(&mut out, request, now, taken_seconds);
+            out
+        };
+        let (answer, _) = self.ask(&self.holds, workspace, now, pack).await?;
         let told = |rule: Rule, period: &Period| {
             rule.0.zip(rule.1).zip(wish).map(|(rule, wish)| denial(workspace, wish, rule, period))
         };
@@ -78,14 +88,17 @@ impl RedisLedger {
         wish: &Wish,
         now: Instant,
     ) -> Result<Option<CheckAnswer>, RedisError> {
-        let author = Author::default();
-        let answer = self.ask(workspace, &author, now, |out| {
-            out.array(3).text(wish.user.as_str()).text(wish.feature.as_str()).int(wish.credits.micro());
-            "check"
-        });
-        match answer.await? {
+        let pack = |known: &Known, period: &Period| {
+            let mut out = Packer::default();
+            out.array(9).text(workspace.as_str()).int(known.calendar.version() as i64);
+            out.int(known.epoch as i64).int(known.version as i64);
+            out.text(&period.name.to_string()).int(i64::from(period.planned));
+            out.text(wish.user.as_str()).text(wish.feature.as_str()).int(wish.credits.micro());
+            out
+        };
+        let (answer, period) = self.ask(&self.checks, workspace, now, pack).await?;
+        match answer {
             Answer::Check { passes, rule } => {
-                let period = self.known(workspace).await.calendar.period_of(now);
                 let denial = rule.0.zip(rule.1).map(|rule| denial(workspace, wish, rule, &period));
                 Ok(Some(CheckAnswer { allowed: passes, denial, period, at: now }))
             }
@@ -97,29 +110,22 @@ impl RedisLedger {
     /// Sends one request until nothing stands in its way. A check opens no period: it is answered as unready.
     async fn ask(
         &self,
+        line: &Arc<Joined>,
         workspace: &WorkspaceId,
-        author: &Author,
         now: Instant,
-        arguments: impl Fn(&mut Packer) -> &'static str,
-    ) -> Result<Answer, RedisError> {
-        let shard = self.keys.shard_of(workspace);
-        let mut known = self.known(workspace).await;
+        pack: impl Fn(&Known, &Period) -> Packer,
+    ) -> Result<(Answer, Period), RedisError> {
+        let (shard, opens) = (self.keys.shard_of(workspace), Arc::ptr_eq(line, &self.holds));
+        let mut known = self.known(workspace);
         for _ in 0..ATTEMPTS {
-            let period = known.calendar.period_of(now);
-            let mut packed = Packer::default();
-            let kind = arguments(&mut packed);
-            let request = pack(workspace, &known, &period, author, (kind, packed));
-            match self.joined.ask(shard, request, now).await? {
-                Answer::Unready(unopened @ Unready::Unopened(_)) if kind == "check" => {
-                    self.learned(workspace, known).await;
-                    return Ok(Answer::Unready(unopened));
-                }
-                Answer::Unready(unready) => {
+            let period = known.period_of(now);
+            match line.ask(shard, pack(&known, &period), now).await? {
+                Answer::Unready(unready) if opens || !matches!(unready, Unready::Unopened(_)) => {
                     self.mend(workspace, &mut known, unready, period, now).await?;
                 }
                 answer => {
-                    self.learned(workspace, known).await;
-                    return Ok(answer);
+                    self.learned(workspace, known);
+                    return Ok((answer, period));
                 }
             }
         }
@@ -127,21 +133,40 @@ impl RedisLedger {
     }
 }
 
-fn pack_request(out: &mut Packer, request: &HoldRequest, now: Instant) -> &'static str {
+/// What every request of `hold.lua` begins with.
+fn pack_head(
+    out: &mut Packer,
+    request: &HoldRequest,
+    workspace: &WorkspaceId,
+    known: &Known,
+    period: &Period,
+    author: &Author,
+) {
+    let kind = match request {
+        HoldRequest::Make { .. } => "make",
+        HoldRequest::Settle { .. } => "settle",
+        HoldRequest::Void { .. } => "void",
+    };
+    out.array(8).text(kind).text(workspace.as_str()).int(known.calendar.version() as i64);
+    out.int(known.epoch as i64).int(known.version as i64);
+    let (first, last) = known.calendar.days_of(period);
+    out.array(6).text(&period.name.to_string()).int(period.start.millis()).int(period.end.millis());
+    out.int(i64::from(period.planned)).int(i64::from(first.number())).int(i64::from(last.number()));
+    pack_author(out, author);
+}
+
+fn pack_request(out: &mut Packer, request: &HoldRequest, now: Instant, taken_seconds: i64) {
     match request {
         HoldRequest::Make { hold, wish, ttl_seconds } => {
             out.array(5).text(wish.user.as_str()).text(wish.feature.as_str()).int(wish.credits.micro());
             out.text(hold.as_str()).int(now.millis() + i64::from(*ttl_seconds) * 1000);
-            "make"
         }
         HoldRequest::Settle { hold, credits, owner } => {
             let change = serde_json::json!({ "kind": "settle", "hold": hold, "credits": credits });
             out.array(4).text(hold.as_str()).int(credits.micro()).text(&change.to_string()).text(name(owner));
-            "settle"
         }
         HoldRequest::Void { hold, owner } => {
-            out.array(2).text(hold.as_str()).text(name(owner));
-            "void"
+            out.array(3).text(hold.as_str()).text(name(owner)).int(taken_seconds);
         }
     }
 }
@@ -149,24 +174,6 @@ fn pack_request(out: &mut Packer, request: &HoldRequest, now: Instant) -> &'stat
 /// A user's name; empty for nobody.
 fn name(user: &Option<UserId>) -> &str {
     user.as_ref().map_or("", UserId::as_str)
-}
-
-fn pack(
-    workspace: &WorkspaceId,
-    known: &Known,
-    period: &Period,
-    author: &Author,
-    (kind, arguments): (&str, Packer),
-) -> Packer {
-    let mut out = Packer::default();
-    out.array(8).text(kind).text(workspace.as_str()).int(known.calendar.version() as i64);
-    out.int(known.epoch as i64).int(known.version as i64);
-    let (first, last) = known.calendar.days_of(period);
-    out.array(6).text(&period.name.to_string()).int(period.start.millis()).int(period.end.millis());
-    out.int(i64::from(period.planned)).int(i64::from(first.number())).int(i64::from(last.number()));
-    pack_author(&mut out, author);
-    out.append(&arguments);
-    out
 }
 
 impl Answer {

@@ -79,7 +79,7 @@ impl RedisLedger {
     async fn is_lost(&self, workspace: &WorkspaceId) -> Result<bool, RedisError> {
         let mut exists = ::redis::cmd("EXISTS");
         exists.arg(self.keys.settings(workspace));
-        Ok(self.known(workspace).await.epoch > 0 || self.office.query::<u64>(&exists).await? > 0)
+        Ok(self.known(workspace).epoch > 0 || self.office.query::<u64>(&exists).await? > 0)
     }
 
     /// The holds that have not ended, in the order of their ids.

@@ -1,5 +1,5 @@
-//! Checks and holds of one shard that arrive while a call of theirs is under way go together with the next. Nobody
-//! waits for a timer: a single request goes at once, and the more there are, the fewer calls each of them costs.
+//! Checks of one shard that arrive while a call of theirs is under way go together with the next, and so do holds.
+//! Nobody waits for a timer: a single request goes at once, and the more there are, the fewer calls each of them costs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,12 +33,11 @@ struct Line {
     served: bool,
 }
 
-/// The lines of all shards.
+/// The lines of all shards for one script.
 pub(super) struct Joined {
     office: Arc<Link>,
-    hold: Script,
+    script: Script,
     keys: Keys,
-    taken_seconds: i64,
     touched: Arc<Mutex<Effects>>,
     lines: Vec<Mutex<Line>>,
 }
@@ -47,16 +46,15 @@ impl Joined {
     /// Lines in which nobody waits. What calls touch is added to `touched`.
     pub(super) fn new(
         office: Arc<Link>,
-        hold: Script,
+        script: Script,
         keys: Keys,
-        taken_seconds: i64,
         touched: Arc<Mutex<Effects>>,
     ) -> Arc<Self> {
         let lines = (0..keys.shards()).map(|_| Mutex::default()).collect();
-        Arc::new(Self { office, hold, keys, taken_seconds, touched, lines })
+        Arc::new(Self { office, script, keys, touched, lines })
     }
 
-    /// The answer to one packed request of `hold.lua`. A call that was made is finished also when whoever asked has
+    /// The answer to one packed request of the script. A call that was made is finished also when whoever asked has
     /// gone: others wait for it.
     pub(super) async fn ask(
         self: &Arc<Self>,
@@ -105,11 +103,11 @@ impl Joined {
     async fn call(&self, shard: u16, waiting: &[Waiting]) -> Result<std::vec::IntoIter<Answer>, RedisError> {
         let now = waiting.iter().map(|one| one.now).max().unwrap_or_default();
         let mut out = Packer::default();
-        out.array(3).int(now.millis()).int(self.taken_seconds).array(waiting.len());
+        out.array(2).int(now.millis()).array(waiting.len());
         for one in waiting {
             out.append(&one.request);
         }
-        let bytes = self.office.run(&self.hold, &self.keys.heads(shard), &[out.into_bytes()]).await?;
+        let bytes = self.office.run(&self.script, &self.keys.heads(shard), &[out.into_bytes()]).await?;
         Ok(self.read(&bytes, waiting.len(), now)?.into_iter())
     }
 

@@ -1,7 +1,7 @@
 //! [`RedisLedger`]: decides batches of events, one call a shard at a time and all shards at once.
 
 use std::hash::BuildHasher;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use ::redis::Script;
 use futures::future::join_all;
@@ -54,9 +54,10 @@ pub struct RedisLedger {
     /// One lock a shard: calls to a shard follow each other, so that no event overtakes an earlier one.
     shards: Vec<Mutex<HashMap<WorkspaceId, Known>>>,
     /// What the office knows; it places by itself, and waits for no batch.
-    desk: Mutex<HashMap<WorkspaceId, Known>>,
-    /// Checks and holds wait here for the next call of their shard.
-    pub(super) joined: Arc<Joined>,
+    desk: std::sync::Mutex<HashMap<WorkspaceId, Known>>,
+    /// Checks wait here for the next call of their shard, and holds.
+    pub(super) checks: Arc<Joined>,
+    pub(super) holds: Arc<Joined>,
     /// What holds, openings and sweeps touched, until somebody takes it: it outlives the call that needed them.
     pub(super) touched: Arc<std::sync::Mutex<Effects>>,
 }
@@ -70,20 +71,17 @@ impl RedisLedger {
     /// The same over these scripts.
     pub fn with_scripts(settings: &Settings, dedupe: Dedupe, scripts: &Scripts) -> Result<Self, RedisError> {
         let script = |names: &[&str]| Script::new(&scripts.joined(names));
-        let books = |name: &str| script(&["lib", "holds", "books", name]);
+        let books = |name: &str| script(&["lib", "effects", "holds", "books", name]);
         let keys = Keys::new(&settings.name, settings.shards);
         let (office, touched) = (Arc::new(Link::new(settings)?), Arc::default());
-        let joined = Joined::new(
-            Arc::clone(&office),
-            books("hold"),
-            keys.clone(),
-            dedupe.taken_seconds(),
-            Arc::clone(&touched),
-        );
+        let joined = |script| Joined::new(Arc::clone(&office), script, keys.clone(), Arc::clone(&touched));
+        let (checks, holds) = (joined(script(&["lib", "check"])), joined(books("hold")));
         Ok(Self {
             link: Link::new(settings)?,
+            checks,
+            holds,
             office,
-            decide: script(&["lib", "holds", "marks", "decide"]),
+            decide: script(&["lib", "effects", "holds", "marks", "decide"]),
             open: books("open"),
             sweep: books("sweep"),
             keep: books("keep"),
@@ -102,8 +100,7 @@ impl RedisLedger {
                 settings.call_users_max.clamp(1, CALL_EVENTS_LIMIT),
             ),
             shards: (0..keys.shards()).map(|_| Mutex::default()).collect(),
-            desk: Mutex::default(),
-            joined,
+            desk: std::sync::Mutex::default(),
             touched,
             keys,
         })
@@ -246,9 +243,13 @@ impl RedisLedger {
 }
 
 impl RedisLedger {
+    fn at_desk<T>(&self, work: impl FnOnce(&mut HashMap<WorkspaceId, Known>) -> T) -> T {
+        work(&mut self.desk.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// What the office knows of a workspace.
-    pub(super) async fn known(&self, workspace: &WorkspaceId) -> Known {
-        self.desk.lock().await.get(workspace).cloned().unwrap_or_default()
+    pub(super) fn known(&self, workspace: &WorkspaceId) -> Known {
+        self.at_desk(|desk| desk.get(workspace).cloned().unwrap_or_default())
     }
 
     /// How many calls to Redis have failed in this process: after each, what it has may be less than it was.
@@ -260,19 +261,21 @@ impl RedisLedger {
     pub(super) async fn saw(&self, workspace: &WorkspaceId, epoch: u64, version: u64) {
         let shard = usize::from(self.keys.shard_of(workspace));
         self.shards[shard].lock().await.entry_ref(workspace).or_default().saw(epoch, version);
-        self.desk.lock().await.entry_ref(workspace).or_default().saw(epoch, version);
+        self.at_desk(|desk| desk.entry_ref(workspace).or_default().saw(epoch, version));
     }
 
     /// Keeps what was learned on the way.
-    pub(super) async fn learned(&self, workspace: &WorkspaceId, mut known: Known) {
-        let mut desk = self.desk.lock().await;
-        if let Some(before) = desk.get(workspace) {
-            known.saw(before.epoch, before.version);
-        }
-        let newer = |before: &Known| before.calendar.version() <= known.calendar.version();
-        if desk.get(workspace).is_none_or(newer) {
-            desk.insert(workspace.clone(), known);
-        }
+    pub(super) fn learned(&self, workspace: &WorkspaceId, known: Known) {
+        self.at_desk(|desk| {
+            let before = desk.entry_ref(workspace).or_default();
+            let (epoch, version) = (before.epoch, before.version);
+            if before.calendar.version() <= known.calendar.version() {
+                *before = known;
+                before.saw(epoch, version);
+            } else {
+                before.saw(known.epoch, known.version);
+            }
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! A batch of one shard as `decide.lua` takes it: places in lists instead of repeated names.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
@@ -10,14 +11,14 @@ use super::marks::{Marks, PASSED_SECONDS, WINDOW_SLOTS, fine_slot, mark_lives};
 use crate::domain::calendar::Calendar;
 use crate::domain::event::{Arrival, UsageEvent};
 use crate::domain::model::SETTLES;
-use crate::domain::period::{Day, DaySpan, Period};
+use crate::domain::period::{Day, DaySpan, Instant, Period};
 use crate::domain::{FeatureId, HoldId, UserId, WorkspaceId};
 
 /// What this process knows of a workspace: where its events belong, and the newest state it saw.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     /// The calendar by which events are placed; the script says when it is not the one in force.
-    pub calendar: Calendar,
+    pub calendar: Arc<Calendar>,
     /// Newest epoch seen.
     pub epoch: u64,
     /// Newest version seen in that epoch.
@@ -29,7 +30,7 @@ pub struct Known {
 impl Known {
     /// Takes a newer calendar.
     pub fn set_calendar(&mut self, calendar: Calendar) {
-        self.calendar = calendar;
+        self.calendar = Arc::new(calendar);
         self.period = None;
         self.day = None;
     }
@@ -41,17 +42,22 @@ impl Known {
         }
     }
 
+    /// The period that contains an instant.
+    pub fn period_of(&mut self, at: Instant) -> Period {
+        let period = self.period.filter(|period| (period.start..period.end).contains(&at));
+        let period = period.unwrap_or_else(|| self.calendar.period_of(at));
+        self.period = Some(period);
+        period
+    }
+
     fn place(&mut self, event: &UsageEvent) -> (Period, Day) {
         let at = event.time;
-        let period = match self.period {
-            Some(period) if (period.start..period.end).contains(&at) => period,
-            _ => self.calendar.period_of(at),
-        };
+        let period = self.period_of(at);
         let day = match self.day {
             Some(span) if (span.start..span.end).contains(&at) => span,
             _ => self.calendar.day_of(at),
         };
-        (self.period, self.day) = (Some(period), Some(day));
+        self.day = Some(day);
         (period, day.day)
     }
 }

@@ -14,8 +14,8 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 13] = files! {
-    "books" "change" "decide" "hold" "holds" "keep" "lib" "marks" "open" "published" "restore" "stop" "sweep"
+const FILES: [(&str, &str); 15] = files! {
+    "books" "change" "check" "decide" "effects" "hold" "holds" "keep" "lib" "marks" "open" "published" "restore" "stop" "sweep"
 };
 
 /// A patch that does not fit the text it is for.

@@ -1,12 +1,13 @@
 //! What Redis alone gives: `redis-benchmark` calls a script, each call awaited, nothing in a pipeline. Once the
 //! script that the API calls, with a check in it; once the least that could answer one: three reads.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::fmt::Write as _;
+use std::process::Command;
 
 use anyhow::Context as _;
 use tollgate::domain::WorkspaceId;
 use tollgate::domain::calendar::Calendar;
+use tollgate::domain::ports::Outbox as _;
 use tollgate::pipeline::decide::now;
 use tollgate::redis::{Packer, Unpacker};
 use tollgate::simulate::Spec;
@@ -24,8 +25,8 @@ const HOLD: &str = concat!(
 const THREE_READS: &str = "local left = redis.call('HGET', KEYS[1], 'pool')
     local limit = redis.call('HGET', KEYS[1], 'limit')
     local spent = redis.call('HGET', KEYS[1], 'spent')
-    if tonumber(left) < tonumber(ARGV[1]) then return 0 end
-    return tonumber(spent) + tonumber(ARGV[1]) <= tonumber(limit) and 1 or 0";
+    if tonumber(left) < 10000 then return 0 end
+    return tonumber(spent) + 10000 <= tonumber(limit) and 1 or 0";
 
 /// Two scripts that Redis knows, and what they are called with.
 pub struct Bare {
@@ -37,7 +38,6 @@ pub struct Bare {
 struct Call {
     sha: String,
     key: String,
-    argument: Vec<u8>,
 }
 
 impl Bare {
@@ -48,34 +48,18 @@ impl Bare {
         spec: &Spec,
     ) -> anyhow::Result<Self> {
         let mut redis = servers.redis()?;
-        let mut load = |text: &str| ::redis::cmd("SCRIPT").arg("LOAD").arg(text).query::<String>(&mut redis);
-        let (three, same) = (load(THREE_READS)?, load(HOLD)?);
         let name = &installation.settings.redis.name;
         let key = format!("{name}:three");
         let fields = [("pool", "1000000000"), ("limit", "1000000000"), ("spent", "5000000")];
         ::redis::cmd("HSET").arg(&key).arg(&fields[..]).query::<()>(&mut redis)?;
-        let three = Call { sha: three, key, argument: b"10000".to_vec() };
+        let three = Call { sha: load(&mut redis, THREE_READS)?, key };
         let workspace = WorkspaceId::parse(&spec.workspaces[0])?;
         let shard = installation.stores.ledger.shard_of(&workspace);
         let version = calendar_version(&mut redis, &format!("{name}:{{s{shard:02}}}:w:{workspace}"))?;
-        let same = Call {
-            sha: same,
-            key: format!("{name}:{{s{shard:02}}}:heads"),
-            argument: check(&workspace, version),
-        };
-        let found: i64 = ::redis::cmd("EVALSHA")
-            .arg(&three.sha)
-            .arg(1)
-            .arg(&three.key)
-            .arg(&three.argument)
-            .query(&mut redis)?;
-        anyhow::ensure!(found == 1, "three reads say no");
-        let answer: Vec<u8> = ::redis::cmd("EVALSHA")
-            .arg(&same.sha)
-            .arg(1)
-            .arg(&same.key)
-            .arg(&same.argument)
-            .query(&mut redis)?;
+        let script = with_argument(&check(&workspace, version));
+        let same = Call { sha: load(&mut redis, &script)?, key: format!("{name}:{{s{shard:02}}}:heads") };
+        anyhow::ensure!(call::<i64>(&mut redis, &three)? == 1, "three reads say no");
+        let answer: Vec<u8> = call(&mut redis, &same)?;
         anyhow::ensure!(is_check(&answer), "no answer to a check: {}", String::from_utf8_lossy(&answer));
         let port =
             installation.settings.redis.url.rsplit_once(':').and_then(|(_, rest)| rest.split('/').next());
@@ -92,24 +76,36 @@ impl Bare {
         self.run(&self.same, connections)
     }
 
-    /// The last argument is read from standard input, for it is binary.
     fn run(&self, call: &Call, connections: usize) -> anyhow::Result<f64> {
         let (connections, calls) = (connections.to_string(), CALLS.to_string());
-        let mut child = Command::new("redis-benchmark")
-            .args(["-p", &self.port, "-c", &connections, "-n", &calls, "--csv", "-x"])
+        let output = Command::new("redis-benchmark")
+            .args(["-p", &self.port, "-c", &connections, "-n", &calls, "--csv"])
             .args(["EVALSHA", &call.sha, "1", &call.key])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
+            .output()
             .context("redis-benchmark, which comes with redis-tools")?;
-        child.stdin.take().context("no standard input")?.write_all(&call.argument)?;
-        let output = child.wait_with_output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         // Its last line: the call, whose argument may hold anything, then the rate and six latencies.
         let field = text.trim_end().rsplit("\",\"").nth(6);
         let rate = field.and_then(|field| field.parse().ok());
         rate.with_context(|| format!("redis-benchmark said {text:?}"))
     }
+}
+
+fn load(redis: &mut ::redis::Connection, script: &str) -> anyhow::Result<String> {
+    Ok(::redis::cmd("SCRIPT").arg("LOAD").arg(script).query(redis)?)
+}
+
+fn call<T: ::redis::FromRedisValue>(redis: &mut ::redis::Connection, call: &Call) -> anyhow::Result<T> {
+    Ok(::redis::cmd("EVALSHA").arg(&call.sha).arg(1).arg(&call.key).query(redis)?)
+}
+
+/// `redis-benchmark` ends an argument at its first zero byte: so this one stands in the script.
+fn with_argument(argument: &[u8]) -> String {
+    let mut text = "local ARGV = {'".to_owned();
+    for byte in argument {
+        let _ = write!(text, "\\{byte:03}");
+    }
+    text + "'}\n" + HOLD
 }
 
 fn calendar_version(redis: &mut ::redis::Connection, key: &str) -> anyhow::Result<i64> {

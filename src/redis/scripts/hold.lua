@@ -1,32 +1,31 @@
--- Asks, makes, settles and voids holds: many requests of one shard in one call, each decided after the one before it.
+-- Makes, settles and voids holds: many requests of one shard in one call, each decided after the one before it.
 -- The same again under the same idempotency key changes nothing and gives the first answer.
 --
 -- KEYS[1]  <name>:{sNN}:heads
--- ARGV[1]  packed {now in ms, seconds that an ended hold's name stays taken, {request, ...}}
+-- ARGV[1]  packed {now in ms, {request, ...}}
 --   request  {kind, workspace, calendar version, epoch seen, version seen,
 --             {period, start ms, end ms, 1 when planned, first day, last day}, who as in change.lua, arguments}
 --   arguments by kind, amounts in microcredits:
---     check    {user, feature, credits}                    changes nothing
 --     make     {user, feature, credits, hold, expires ms}
 --     settle   {hold, credits, change as JSON text, owner}  puts its event and its ledger entry into the outbox
---     void     {hold, owner}                               owner: the only user whose holds the caller may know, or ''
+--     void     {hold, owner, seconds}                      its name stays taken for so long; owner: the only user
+--                                                          whose holds the caller may know, or ''
 --
 -- Reply    packed {'due'}: nothing was done, as in decide.lua
 --          packed {'ok', answers, told}: told as in books.lua
 --   answers  one for each request:
 --     {'calendar', text}, {'rebuild'}, {'unopened', last period opened before, carry-over}: as in change.lua
 --     {'refused', code, amount}                               amount: microcredits of a settle, ms of an expiry
---     {'check', 1 when it would pass, rule}
 --     {'denied', {period, start ms, end ms}, rule}
 --     {'ok', hold, record as in holds.lua, at ms, rule, 1 when it was done before}
 --   rule     {} or {reason, limit, used, held, remaining} of the first that fails
 --
--- Example: {1795300000000, 262800, {{'make','acme',1,1,9,{'2026-11-01',1793491200000,1796083200000,1,20758,20787},
+-- Example: {1795300000000, {{'make','acme',1,1,9,{'2026-11-01',1793491200000,1796083200000,1,20758,20787},
 --            {'app','','','',''},{'ann','ai_chat',2000000,'h1',1795300300000}}}}
 --   -> {'ok', {{'ok','h1',{'ann','ai_chat','','2026-11-01',2000000,0,0,2000000,...},1795300000000,{},0}}, {{'acme',1,10,...}}}
 assert(#KEYS == 1 and #ARGV == 1, 'hold takes one key and one argument')
 local m = unpack_record(ARGV[1])
-local now, seconds, requests = m[1], m[2], m[3]
+local now, requests = m[1], m[2]
 if holds_due(now) then return pack({'due'}) end
 
 -- What the rule looks at, for a wish of a user on a feature.
@@ -41,16 +40,13 @@ local function accounts_of(book, user, feature)
   }
 end
 
--- Whether a wish would pass, and the rule that fails; as decide.lua asks.
+-- Whether a wish would pass, and the rule that fails.
 local function ask(space, placing, book, user, feature, credits)
   local a = accounts_of(book, user, feature)
-  local rule = {first_failing(placing[4] == 1, a.pool, a.user, a.team, a.feature, a.limit, a.cap, a.suspended, amount(credits))}
   local soft = space.settings[3] == 1
-  if not rule[1] or bends(rule[1], soft) then
-    local largest = {past_largest_total(a.pool, credits)}
-    if largest[1] then rule = largest end
-  end
-  return not rule[1] or (rule[1] ~= OVERAGE_LIMIT and bends(rule[1], soft)), rule, a
+  local passes, rule =
+    judge(placing[4] == 1, a.pool, a.user, a.team, a.feature, a.limit, a.cap, a.suspended, amount(credits), soft)
+  return passes, rule, a
 end
 
 local function refused(code, number)
@@ -58,11 +54,6 @@ local function refused(code, number)
 end
 
 local kinds = {}
-function kinds.check(space, placing, book, args)
-  local passes, rule = ask(space, placing, book, args[1], args[2], args[3])
-  return {'check', passes and 1 or 0, rule}
-end
-
 local function is_taken(workspace, id)
   return call('HEXISTS', prefix .. 'h:' .. workspace, id) == 1 or call('EXISTS', prefix .. 'e:' .. workspace .. '|' .. id) == 1
 end
@@ -139,7 +130,7 @@ function kinds.void(space, _, _, args)
   local team = hold[3] ~= '' and record_of(book, 't:' .. hold[3]) or new_team()
   release(hold, record_of(book, 'u:' .. hold[1]), team, record_of(book, 'p'), record_of(book, 'f:' .. hold[2]))
   changed(space)
-  end_hold(space.id, id, hold, VOIDED, now, seconds)
+  end_hold(space.id, id, hold, VOIDED, now, args[3])
   return {'ok', id, hold, now, {}, 0}
 end
 
@@ -162,11 +153,11 @@ local function answer(request)
     return reply
   end
   local space = space_of(request[2])
-  local book = (kind == 'check' or kind == 'make') and book_of(space, placing[1]) or nil
+  local book = kind == 'make' and book_of(space, placing[1]) or nil
   local reply = unready(space, request, placing, book)
   if reply then return reply end
   reply = kinds[kind](space, placing, book, args, who)
-  if kind ~= 'check' and reply[1] ~= 'rebuild' then remember(space.id, who, pack(reply)) end
+  if reply[1] ~= 'rebuild' then remember(space.id, who, pack(reply)) end
   return reply
 end
 

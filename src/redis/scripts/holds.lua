@@ -8,13 +8,6 @@
 -- An open hold also stands in the sorted set `holds` of its shard. Whoever finds one there that has expired does
 -- nothing and says so; sweep.lua frees it, and the call is made again. So no other script knows of expiry.
 local OPEN, SETTLING, SETTLED, VOIDED, EXPIRED = 0, 1, 2, 3, 4
-local due_key = prefix .. 'holds'
-
--- Whether a hold of this shard has expired and still sets credits aside.
-local function holds_due(now)
-  local first = call('ZRANGE', due_key, 0, 0, 'WITHSCORES')
-  return first[2] and tonumber(first[2]) <= now
-end
 
 local function held_by(hold)
   return hold[6] + hold[7] + hold[8]

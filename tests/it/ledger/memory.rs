@@ -9,10 +9,10 @@ use tollgate::domain::ledger::Effects;
 use tollgate::domain::period::Instant;
 use tollgate::domain::ports::Ledger;
 use tollgate::domain::{Credits, WorkspaceId};
-use tollgate::redis::{RedisError, RedisLedger};
+use tollgate::redis::{RedisError, RedisLedger, Scripts};
 
 use super::event;
-use crate::support::{Name, ledger, redis};
+use crate::support::{Name, ledger, ledger_of, redis};
 
 /// 2026-11-22T00:00:00Z.
 const NOW: i64 = 1_795_305_600_000_000;
@@ -33,7 +33,10 @@ fn arrival(offset: i64, id: &str, time: i64, arrived: i64) -> Arrival {
 }
 
 async fn planned(name: &str) -> RedisLedger {
-    let ledger = ledger(name, 100);
+    with_plan(ledger(name, 100)).await
+}
+
+async fn with_plan(ledger: RedisLedger) -> RedisLedger {
     let plan = Plan::monthly(Credits::whole(1_000));
     ledger.change(&acme(), &Change::Plan(plan), &Author::default(), at(0)).await.unwrap().unwrap();
     ledger
@@ -146,4 +149,44 @@ async fn a_month_without_a_plan_and_the_planned_one_of_its_name_share_their_book
     assert_eq!((book.used, book.conserved()), (Credits::whole(1), Credits::whole(1_000)));
     let events: u64 = book.cells.values().map(|cell| cell.events + cell.denied_events).sum();
     assert_eq!(events, 2, "neither overwrote the other");
+}
+
+/// Many events of the same minutes, which arrive in no order and ever denser; resent when their arrival is forgotten.
+/// Answers how many were taken for new ones.
+async fn forgotten_of_a_crowd(name: &str, scripts: &Scripts) -> usize {
+    let ledger = with_plan(ledger_of(name, 300, scripts)).await;
+    let (minute, late) = (MINUTE / 60 * 55, 3 * 60 * MINUTE);
+    let event = |n: i64| (n.to_string(), -(n * n * 7_919) % if n < 900 { minute } else { 4 * minute });
+    let mut new = 0;
+    for (first, arrived) in [(0, 0), (3_000, late)] {
+        for from in (0..3_000).step_by(300) {
+            let arrivals: Vec<Arrival> = (from..from + 300)
+                .map(|n| (n, event(n)))
+                .map(|(n, (id, time))| arrival(first + n, &id, time, arrived))
+                .collect();
+            let outcomes = outcomes(&decide(&ledger, &arrivals, first + from).await);
+            new += outcomes.iter().filter(|outcome| **outcome != Outcome::Duplicate).count();
+        }
+    }
+    new - 3_000
+}
+
+#[tokio::test]
+async fn marks_are_found_however_often_their_slot_was_divided_anew() {
+    let name = Name::new("memory");
+    assert_eq!(forgotten_of_a_crowd(&name, &Scripts::default()).await, 0);
+    let keys = ::redis::cmd("KEYS").arg(format!("{}:*m:t:*:2:*", &*name)).to_owned();
+    assert!(!redis::<Vec<String>>(&keys).is_empty(), "no slot was divided anew");
+}
+
+#[tokio::test]
+async fn marks_of_older_divisions_that_are_not_asked_are_missed() {
+    for (right, wrong) in [
+        ("for generation = 1, newest - 1 do", "for generation = 1, 0 do"),
+        ("if place <= record[2 * generation + 2] then", "if place < record[2 * generation + 2] then"),
+    ] {
+        let (name, scripts) =
+            (Name::new("memory"), Scripts::default().patched("marks", right, wrong).unwrap());
+        assert!(forgotten_of_a_crowd(&name, &scripts).await > 0, "{wrong}");
+    }
 }

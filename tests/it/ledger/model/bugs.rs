@@ -25,7 +25,7 @@ const fn bug(name: &'static str, law: Law, file: &'static str, texts: [&'static 
 }
 
 #[rustfmt::skip]
-const PLANTED: [Bug; 38] = [
+const PLANTED: [Bug; 40] = [
     // At most one debit an event.
     bug("the fence is forgotten", Law::Verdict, "decide",
         ["if fence and offset <= fence then", "if false then"]),
@@ -37,6 +37,11 @@ const PLANTED: [Bug; 38] = [
         ["if #twins > 0 then", "if false then"]),
     bug("arrivals of the slots before are not looked at", Law::Verdict, "marks",
         ["for back = 1, slots do find", "for back = 1, 0 do find"]),
+    // A check says what would become of the event.
+    bug("a check forgets what the team has", Law::Answer, "check",
+        ["local reserve = books[4] and unpack_record(books[4]) or new_team()", "local reserve = new_team()"]),
+    bug("a check forgets the feature's limit", Law::Answer, "check",
+        ["local cap = of[3] and unpack_record(of[3])[1] or -1", "local cap = -1"]),
     // No spend past a limit or an account.
     bug("the user's limit is asked without the event", Law::Verdict, "lib",
         ["spent + holding + credits > limit", "spent + holding > limit"]),
@@ -44,7 +49,7 @@ const PLANTED: [Bug; 38] = [
         ["feature[1] + feature[2] + credits > feature_limit", "feature[1] + feature[2] > feature_limit"]),
     bug("the accounts are not asked", Law::Verdict, "lib",
         ["if left < credits then", "if left < 0 then"]),
-    bug("a team is drawn on beyond what it has", Law::Verdict, "lib",
+    bug("a team is drawn on beyond what it has", Law::Verdict, "effects",
         ["math.min(credits - from_user, remaining(team))", "team[1] > 0 and credits - from_user or 0"]),
     bug("who is suspended may spend", Law::Verdict, "lib",
         ["if suspended then", "if false then"]),
@@ -75,7 +80,7 @@ const PLANTED: [Bug; 38] = [
         ["    user[5] = user[5] + more\n", ""]),
     bug("what expires stays held", Law::State, "sweep",
         ["    release(hold, record_of(book, 'u:' .. hold[1])", "    local _ = select('#', hold, record_of(book, 'u:' .. hold[1])"]),
-    bug("nobody finds that a hold has expired", Law::Verdict, "holds",
+    bug("nobody finds that a hold has expired", Law::Verdict, "lib",
         ["return first[2] and tonumber(first[2]) <= now", "return false"]),
     // Conservation.
     bug("a transfer makes credits", Law::Conservation, "change",
@@ -93,7 +98,7 @@ const PLANTED: [Bug; 38] = [
         ["call('GET', prefix .. 'i:' .. workspace .. '|' .. who[4])", "nil"]),
     bug("another request under a key is not noticed", Law::Once, "books",
         ["if request ~= who[5] then", "if false then"]),
-    bug("the first of what leaves is lost", Law::Gapless, "lib",
+    bug("the first of what leaves is lost", Law::Gapless, "effects",
         ["for i = 1, #outbox do call('XADD'", "for i = 2, #outbox do call('XADD'"]),
     bug("an opening hides what left the pool", Law::Audit, "books",
         ["if sum > 0 then post(postings, 'pool', book.period, -sum) end", ""]),
