@@ -91,7 +91,8 @@ type Held = Vec<(Option<Ticket>, Guard)>;
 
 /// The rows of a flush: of each absolute the newest version only.
 fn rows(flush: Flush) -> (Rows, Held, Vec<Instant>) {
-    let mut rows = Rows::default();
+    let decisions = flush.batches.iter().map(|batch| batch.effects.decisions.len()).sum();
+    let mut rows = Rows { events: Vec::with_capacity(decisions), ..Rows::default() };
     let mut absolutes = Absolutes::default();
     let (mut tickets, mut arrived) = (Vec::new(), Vec::new());
     for batch in flush.batches {

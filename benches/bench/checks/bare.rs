@@ -16,11 +16,9 @@ use crate::installation::Installation;
 use crate::servers::Servers;
 
 const CALLS: u32 = 200_000;
-const HOLD: &str = concat!(
+const CHECK: &str = concat!(
     include_str!("../../../src/redis/scripts/lib.lua"),
-    include_str!("../../../src/redis/scripts/holds.lua"),
-    include_str!("../../../src/redis/scripts/books.lua"),
-    include_str!("../../../src/redis/scripts/hold.lua"),
+    include_str!("../../../src/redis/scripts/check.lua"),
 );
 const THREE_READS: &str = "local left = redis.call('HGET', KEYS[1], 'pool')
     local limit = redis.call('HGET', KEYS[1], 'limit')
@@ -105,7 +103,7 @@ fn with_argument(argument: &[u8]) -> String {
     for byte in argument {
         let _ = write!(text, "\\{byte:03}");
     }
-    text + "'}\n" + HOLD
+    text + "'}\n" + CHECK
 }
 
 fn calendar_version(redis: &mut ::redis::Connection, key: &str) -> anyhow::Result<i64> {
@@ -115,18 +113,13 @@ fn calendar_version(redis: &mut ::redis::Connection, key: &str) -> anyhow::Resul
     Ok(input.int()?)
 }
 
-/// One check, as the program packs it: see `hold.lua`.
+/// One check, as the program packs it: see `check.lua`.
 fn check(workspace: &WorkspaceId, version: i64) -> Vec<u8> {
-    let (now, calendar) = (now(), Calendar::default());
-    let period = calendar.period_of(now);
-    let (first, last) = calendar.days_of(&period);
-    let mut out = Packer::default();
-    out.array(3).int(now.millis()).int(262_800).array(1);
-    out.array(8).text("check").text(workspace.as_str()).int(version).int(1).int(0);
-    out.array(6).text(&period.name.to_string()).int(period.start.millis()).int(period.end.millis());
-    out.int(1).int(i64::from(first.number())).int(i64::from(last.number()));
-    out.array(5).text("").text("").text("").text("").text("");
-    out.array(3).text(&Spec::user_name(0)).text("ai_chat").int(10_000);
+    let (now, mut out) = (now(), Packer::default());
+    out.array(2).int(now.millis()).array(1);
+    out.array(9).text(workspace.as_str()).int(version).int(1).int(0);
+    out.text(&Calendar::default().period_of(now).name.to_string()).int(1);
+    out.text(&Spec::user_name(0)).text("ai_chat").int(10_000);
     out.into_bytes()
 }
 

@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use futures::future::try_join_all;
 use tollgate::simulate::Spec;
 
 use super::client::{Connection, request};
@@ -25,13 +24,23 @@ pub struct Asked {
     pub took: Duration,
 }
 
-/// Runs on a thread of its own, so that it takes one core at most.
-async fn apart<T: Send + 'static>(
-    work: impl AsyncFnOnce() -> anyhow::Result<T> + Send + 'static,
-) -> anyhow::Result<T> {
+/// A thread for each connection, which does what `work` says with it and a source of numbers.
+async fn each(
+    address: SocketAddr,
+    connections: usize,
+    work: impl Fn(&mut Connection, usize) -> anyhow::Result<Vec<Asked>> + Send + Sync + 'static,
+) -> anyhow::Result<Vec<Asked>> {
     tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(work())
+        std::thread::scope(|scope| {
+            let work = &work;
+            let one = |n| scope.spawn(move || work(&mut Connection::open(address)?, n));
+            let threads: Vec<_> = (0..connections).map(one).collect();
+            let mut all = Vec::new();
+            for thread in threads {
+                all.extend(thread.join().map_err(|_| anyhow::anyhow!("a client died"))??);
+            }
+            Ok(all)
+        })
     })
     .await?
 }
@@ -44,29 +53,23 @@ pub async fn full_speed(
     connections: usize,
     duration: Duration,
 ) -> anyhow::Result<Vec<Asked>> {
-    let who = Who::new(spec);
-    apart(async move || {
-        let started = Instant::now();
-        let one = async |n: usize| {
-            let (mut connection, mut numbers) = (Connection::open(address).await?, Numbers(n as u64));
-            let mut asked = Vec::new();
-            while started.elapsed() < duration {
-                let (due, wish) = (started.elapsed(), who.draw(&mut numbers));
-                match kind {
-                    Kind::Checks => ask(&mut connection, &wish.check()).await?,
-                    Kind::Holds => {
-                        let name = format!("h{n}-{}-{}", asked.len(), due.as_nanos());
-                        ask(&mut connection, &wish.make(&name)).await?;
-                        let took = started.elapsed() - due;
-                        asked.push(Asked { due, took });
-                        ask(&mut connection, &wish.void(&name)).await?;
-                    }
+    let (who, started) = (Who::new(spec), Instant::now());
+    each(address, connections, move |connection, n| {
+        let (mut asked, mut numbers) = (Vec::new(), Numbers(n as u64));
+        while started.elapsed() < duration {
+            let (due, wish) = (started.elapsed(), who.draw(&mut numbers));
+            match kind {
+                Kind::Checks => ask(connection, &wish.check())?,
+                Kind::Holds => {
+                    let name = format!("h{n}-{}", due.as_nanos());
+                    ask(connection, &wish.make(&name))?;
+                    asked.push(Asked { due, took: started.elapsed() - due });
+                    ask(connection, &wish.void(&name))?;
                 }
-                asked.push(Asked { due, took: started.elapsed() - due });
             }
-            anyhow::Ok(asked)
-        };
-        Ok(try_join_all((0..connections).map(one)).await?.concat())
+            asked.push(Asked { due, took: started.elapsed() - due });
+        }
+        Ok(asked)
     })
     .await
 }
@@ -80,33 +83,26 @@ pub async fn open(
     connections: usize,
     duration: Duration,
 ) -> anyhow::Result<Vec<Asked>> {
-    let who = Who::new(spec);
-    apart(async move || {
-        let started = Instant::now();
-        let one = async |n: usize| {
-            let (mut connection, mut numbers) = (Connection::open(address).await?, Numbers(n as u64));
-            let mut asked = Vec::new();
-            for number in (n..).step_by(connections) {
-                let due = Duration::from_secs_f64(number as f64 / f64::from(rate));
-                if due >= duration {
-                    break;
-                }
-                let request = who.draw(&mut numbers).check();
-                if started.elapsed() < due {
-                    tokio::time::sleep_until((started + due).into()).await;
-                }
-                ask(&mut connection, &request).await?;
-                asked.push(Asked { due, took: started.elapsed() - due });
+    let (who, started) = (Who::new(spec), Instant::now());
+    each(address, connections, move |connection, n| {
+        let (mut asked, mut numbers) = (Vec::new(), Numbers(n as u64));
+        for number in (n..).step_by(connections) {
+            let due = Duration::from_secs_f64(number as f64 / f64::from(rate));
+            if due >= duration {
+                break;
             }
-            anyhow::Ok(asked)
-        };
-        Ok(try_join_all((0..connections).map(one)).await?.concat())
+            let request = who.draw(&mut numbers).check();
+            std::thread::sleep(due.saturating_sub(started.elapsed()));
+            ask(connection, &request)?;
+            asked.push(Asked { due, took: started.elapsed() - due });
+        }
+        Ok(asked)
     })
     .await
 }
 
-async fn ask(connection: &mut Connection, request: &[u8]) -> anyhow::Result<()> {
-    let body = connection.ask(request).await?;
+fn ask(connection: &mut Connection, request: &[u8]) -> anyhow::Result<()> {
+    let body = connection.ask(request)?;
     anyhow::ensure!(body.starts_with(b"{\"workspace\":"), "{}", String::from_utf8_lossy(body));
     Ok(())
 }

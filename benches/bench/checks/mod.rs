@@ -43,14 +43,16 @@ pub struct Checks {
 #[derive(Debug, Clone, Serialize)]
 pub struct Open {
     pub requests_per_second: u32,
+    /// Published meanwhile.
     pub events_per_second: u32,
+    /// Of which data set.
+    pub set: &'static str,
     pub milliseconds: Percentiles,
 }
 
 /// Measures everything, round after round.
 pub async fn measure(servers: &Servers, rounds: usize, seconds: u32) -> anyhow::Result<Checks> {
-    let records = u64::from(EVENTS_PER_SECOND) * u64::from(seconds) + 1;
-    let spec = sets::spec("zipf", records);
+    let spec = sets::spec("zipf", 1);
     let installation = ours::prepare("bench-checks", &spec).await?;
     let service = installation.serve().await;
     let bare = Bare::prepare(servers, &installation, &spec).await?;
@@ -77,8 +79,11 @@ pub async fn measure(servers: &Servers, rounds: usize, seconds: u32) -> anyhow::
             holds[round],
         );
     }
-    let mut open = vec![fixed(&installation, &spec, seconds, 0).await?];
-    open.push(fixed(&installation, &spec, seconds, EVENTS_PER_SECOND).await?);
+    let mut open = Vec::new();
+    for (set, events) in [("flat", 0), ("flat", EVENTS_PER_SECOND), ("zipf", EVENTS_PER_SECOND)] {
+        servers.rest();
+        open.push(fixed(&installation, set, seconds, events).await?);
+    }
     anyhow::ensure!(service.stop(), "the service ended with an error: {}", installation.log());
     installation.remove().await;
     let median = super::report::median;
@@ -93,8 +98,14 @@ pub async fn measure(servers: &Servers, rounds: usize, seconds: u32) -> anyhow::
     })
 }
 
-/// Checks at a fixed rate, while as many events a second are published.
-async fn fixed(installation: &Installation, spec: &Spec, seconds: u32, events: u32) -> anyhow::Result<Open> {
+/// Checks at a fixed rate, while so many events a second of a data set are published.
+async fn fixed(
+    installation: &Installation,
+    set: &'static str,
+    seconds: u32,
+    events: u32,
+) -> anyhow::Result<Open> {
+    let spec = &sets::spec(set, u64::from(events) * u64::from(seconds));
     let (api, duration) = (installation.settings.http.listen, Duration::from_secs(u64::from(seconds)));
     let publishing = publish(installation, spec, events);
     let asking = load::open(api, spec, REQUESTS_PER_SECOND, CONNECTIONS, duration);
@@ -102,7 +113,8 @@ async fn fixed(installation: &Installation, spec: &Spec, seconds: u32, events: u
     published?;
     let counted = asked?.into_iter().filter(|asked: &Asked| asked.due >= WARM);
     let milliseconds = percentiles(counted.map(|asked| asked.took.as_secs_f64() * 1e3).collect());
-    let open = Open { requests_per_second: REQUESTS_PER_SECOND, events_per_second: events, milliseconds };
+    let open =
+        Open { requests_per_second: REQUESTS_PER_SECOND, events_per_second: events, set, milliseconds };
     eprintln!("{open:?}");
     Ok(open)
 }

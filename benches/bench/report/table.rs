@@ -134,13 +134,16 @@ fn checks(text: &mut String, figures: &Checks) {
         share(figures.bare_same_script),
         figures.calls_per_check,
     );
-    text.push_str("| checks/s, open loop | events/s meanwhile | p50, ms | p99, ms |\n|--:|--:|--:|--:|\n");
+    text.push_str(
+        "| checks/s, open loop | events/s meanwhile | of | p50, ms | p99, ms |\n|--:|--:|---|--:|--:|\n",
+    );
     for open in &figures.open {
         let _ = writeln!(
             text,
-            "| {} | {} | {:.1} | {:.1} |",
+            "| {} | {} | {} | {:.1} | {:.1} |",
             grouped(f64::from(open.requests_per_second)),
             grouped(f64::from(open.events_per_second)),
+            open.set,
             open.milliseconds.p50,
             open.milliseconds.p99,
         );
