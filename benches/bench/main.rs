@@ -72,8 +72,9 @@ async fn bench(options: &Options) -> anyhow::Result<()> {
     let pairs = publish(&servers, options).await?;
     let outcomes = rounds::measure(&servers, options, &pairs).await;
     let mut latencies = Vec::new();
-    for rate in &options.rates {
-        match rates::measure(&servers, *rate, options.rate_seconds).await {
+    let rates = options.sets.iter().flat_map(|set| options.rates.iter().map(move |rate| (set, *rate)));
+    for (set, rate) in rates {
+        match rates::measure(&servers, set, rate, options.rate_seconds).await {
             Ok(latency) => {
                 eprintln!("{latency:?}");
                 latencies.push(latency);

@@ -39,7 +39,10 @@ impl Servers {
                 pid.ok_or_else(|| anyhow::anyhow!("{name} is not on this machine: {address}"))?,
             ));
         }
-        Ok(Self { settings, pids })
+        let servers = Self { settings, pids };
+        // Scripts of other versions, which tests and earlier builds have left, make Lua's garbage collector slow.
+        ::redis::cmd("SCRIPT").arg("FLUSH").arg("SYNC").query::<()>(&mut servers.redis()?)?;
+        Ok(servers)
     }
 
     /// What they and this process have cost so far.

@@ -63,6 +63,14 @@ pub fn spec(name: &str, records: u64) -> Spec {
     }
 }
 
+/// As many events of it as come in so many seconds, as old as if they came then.
+pub fn live(name: &str, rate: u32, seconds: u32) -> Spec {
+    let spec = spec(name, u64::from(rate) * u64::from(seconds));
+    let duration_micros = i64::from(seconds) * 1_000_000;
+    let start_micros = spec.start_micros + DURATION_MICROS - duration_micros;
+    Spec { start_micros, duration_micros, ..spec }
+}
+
 /// All events fall into one period, and none is too old.
 fn start_micros() -> i64 {
     let now = now();

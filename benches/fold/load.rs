@@ -44,11 +44,13 @@ const fn marked(name: &'static str, marks: usize, lateness: i64) -> Shape {
 }
 
 /// What is measured.
-pub const SHAPES: [Shape; 14] = [
+pub const SHAPES: [Shape; 16] = [
     shape("flat", 10, false, 50),
     Shape { batch: 4096, ..shape("flat, small batches", 10, false, 50) },
     shape("zipf", 10_000, true, 50),
     Shape { batch: 4096, ..shape("zipf, small batches", 10_000, true, 50) },
+    Shape { batch: 64, events: 100_000, ..shape("live flat, batches of 64", 10, false, 50) },
+    Shape { batch: 64, events: 100_000, ..shape("live zipf, batches of 64", 10_000, true, 50) },
     shape("users 100", 10, false, 100),
     shape("users 10k", 10, false, 10_000),
     Shape { events: 2_000_000, ..shape("users 1M", 1, false, 1_000_000) },

@@ -8,7 +8,6 @@
     dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
     reason = "shares the helpers of the tests, of which it needs a few"
 )]
 

@@ -28,6 +28,20 @@ const PLACING_ATTEMPTS: usize = 8;
 /// More values a script cannot hand to one command.
 const CALL_EVENTS_LIMIT: usize = 3_000;
 
+/// What the consumer knows of one shard.
+#[derive(Default)]
+struct Shard {
+    known: HashMap<WorkspaceId, Known>,
+    /// How far the tail of each partition was trimmed.
+    trimmed: HashMap<i32, i64>,
+}
+
+/// What was committed of each partition since its tail was trimmed.
+fn newly(trimmed: &HashMap<i32, i64>, committed: &[(i32, i64)]) -> Vec<(i32, i64)> {
+    let is_new = |(partition, next): &&(i32, i64)| trimmed.get(partition) != Some(next);
+    committed.iter().filter(is_new).copied().collect()
+}
+
 /// The credit ledger of every workspace, kept in Redis.
 pub struct RedisLedger {
     pub(super) keys: Keys,
@@ -52,7 +66,7 @@ pub struct RedisLedger {
     /// Events and distinct users of one call, at most.
     call_bounds: (usize, usize),
     /// One lock a shard: calls to a shard follow each other, so that no event overtakes an earlier one.
-    shards: Vec<Mutex<HashMap<WorkspaceId, Known>>>,
+    shards: Vec<Mutex<Shard>>,
     /// What the office knows; it places by itself, and waits for no batch.
     desk: std::sync::Mutex<HashMap<WorkspaceId, Known>>,
     /// Checks wait here for the next call of their shard, and holds.
@@ -166,10 +180,13 @@ impl RedisLedger {
         now: Instant,
     ) -> Result<(Vec<(usize, Decision)>, Effects), RedisError> {
         let arrivals: Vec<&Arrival> = events.iter().map(|(_, arrival)| *arrival).collect();
-        let mut known = self.shards[shard].lock().await;
+        let mut here = self.shards[shard].lock().await;
+        let Shard { known, trimmed } = &mut *here;
         let (mut numbered, mut effects, mut from) = (Vec::with_capacity(events.len()), Effects::default(), 0);
+        let mut committed = newly(trimmed, committed);
         while from < arrivals.len() {
-            let (request, done) = self.call(shard, &arrivals[from..], &mut known, committed, now).await?;
+            let (request, done) = self.call(shard, &arrivals[from..], known, &committed, now).await?;
+            trimmed.extend(committed.drain(..));
             let mut again = done.again.iter().peekable();
             for (at, answer) in done.verdicts.into_iter().enumerate() {
                 let redelivered = again.next_if_eq(&&at).is_some();
@@ -260,7 +277,7 @@ impl RedisLedger {
     /// Takes note that a workspace's state has been this far: nothing older is used.
     pub(super) async fn saw(&self, workspace: &WorkspaceId, epoch: u64, version: u64) {
         let shard = usize::from(self.keys.shard_of(workspace));
-        self.shards[shard].lock().await.entry_ref(workspace).or_default().saw(epoch, version);
+        self.shards[shard].lock().await.known.entry_ref(workspace).or_default().saw(epoch, version);
         self.at_desk(|desk| desk.entry_ref(workspace).or_default().saw(epoch, version));
     }
 

@@ -15,7 +15,8 @@ macro_rules! files {
 }
 
 const FILES: [(&str, &str); 15] = files! {
-    "books" "change" "check" "decide" "effects" "hold" "holds" "keep" "lib" "marks" "open" "published" "restore" "stop" "sweep"
+    "books" "change" "check" "decide" "effects" "hold" "holds" "keep" "lib" "marks" "open" "published" "restore" "stop"
+    "sweep"
 };
 
 /// A patch that does not fit the text it is for.

@@ -2,6 +2,7 @@
 
 mod again;
 mod calendar;
+mod checks;
 mod holds;
 mod memory;
 pub mod model;

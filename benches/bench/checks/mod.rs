@@ -52,7 +52,7 @@ pub struct Open {
 
 /// Measures everything, round after round.
 pub async fn measure(servers: &Servers, rounds: usize, seconds: u32) -> anyhow::Result<Checks> {
-    let spec = sets::spec("zipf", 1);
+    let spec = sets::spec("zipf", u64::from(EVENTS_PER_SECOND) * u64::from(seconds));
     let installation = ours::prepare("bench-checks", &spec).await?;
     let service = installation.serve().await;
     let bare = Bare::prepare(servers, &installation, &spec).await?;
@@ -105,7 +105,7 @@ async fn fixed(
     seconds: u32,
     events: u32,
 ) -> anyhow::Result<Open> {
-    let spec = &sets::spec(set, u64::from(events) * u64::from(seconds));
+    let spec = &sets::live(set, events, seconds);
     let (api, duration) = (installation.settings.http.listen, Duration::from_secs(u64::from(seconds)));
     let publishing = publish(installation, spec, events);
     let asking = load::open(api, spec, REQUESTS_PER_SECOND, CONNECTIONS, duration);

@@ -29,6 +29,7 @@ type Position = (i32, i64);
 /// Of one rate.
 #[derive(Debug, Clone, Serialize)]
 pub struct Latency {
+    pub set: String,
     pub events_per_second: u32,
     pub seconds: u32,
     pub decided_ms: Percentiles,
@@ -51,8 +52,8 @@ pub struct ToSend {
 }
 
 /// Sends at a rate to an installation of its own, and looks on.
-pub async fn measure(servers: &Servers, rate: u32, seconds: u32) -> anyhow::Result<Latency> {
-    let spec = sets::spec("zipf", u64::from(rate) * u64::from(seconds + WARM_SECONDS));
+pub async fn measure(servers: &Servers, set: &str, rate: u32, seconds: u32) -> anyhow::Result<Latency> {
+    let spec = sets::live(set, rate, seconds + WARM_SECONDS);
     let to_send: Vec<ToSend> = Generator::new(&spec).map(ToSend::from).collect();
     let installation = ours::prepare("bench-rate", &spec).await?;
     servers.rest();
@@ -79,6 +80,7 @@ pub async fn measure(servers: &Servers, rate: u32, seconds: u32) -> anyhow::Resu
     let recorded_ms =
         rows.map(|(position, number)| millis(readers::seen(&recorded, *position), due(*number)));
     Ok(Latency {
+        set: set.to_owned(),
         events_per_second: rate,
         seconds,
         decided_ms: percentiles(decided_ms.collect::<anyhow::Result<_>>()?),

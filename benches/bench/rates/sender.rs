@@ -37,7 +37,7 @@ pub fn send(brokers: &str, topic: &str, records: Vec<ToSend>, rate: u32) -> anyh
         .set("enable.idempotence", "true")
         .set("compression.type", "lz4")
         .set("partitioner", "murmur2_random")
-        .set("linger.ms", "2")
+        .set("linger.ms", "5")
         .set("queue.buffering.max.messages", "2000000");
     let producer: ThreadedProducer<Delivered> = config.create_with_context(delivered.clone())?;
     let started = Instant::now();

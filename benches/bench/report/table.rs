@@ -93,17 +93,16 @@ fn latencies(text: &mut String, report: &Report) {
     if report.latencies.is_empty() {
         return;
     }
+    text.push_str("**At fixed rates**, milliseconds from the instant at which a record was to be sent:\n\n");
     text.push_str(
-        "**At fixed rates** (`zipf`), milliseconds from the instant at which a record was to be sent:\n\n",
-    );
-    text.push_str(
-        "| events/s | to its decision, p50 | p99 | to its row, p50 | p99 |\n|--:|--:|--:|--:|--:|\n",
+        "| of | events/s | to its decision, p50 | p99 | to its row, p50 | p99 |\n|---|--:|--:|--:|--:|--:|\n",
     );
     for latency in &report.latencies {
         let (decided, recorded) = (latency.decided_ms, latency.recorded_ms);
         let _ = writeln!(
             text,
-            "| {} | {:.1} | {:.1} | {:.0} | {:.0} |",
+            "| {} | {} | {:.1} | {:.1} | {:.0} | {:.0} |",
+            latency.set,
             grouped(f64::from(latency.events_per_second)),
             decided.p50,
             decided.p99,

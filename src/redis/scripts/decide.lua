@@ -230,7 +230,7 @@ for i = 1, nE do
     arrived = nil
   end
   if not old[i] then
-    arrived = arrived or arrival_set(era + arrivals[run + 1], times[3])
+    arrived = arrived or arrival_set(era + arrivals[run + 1], times[3], times[4])
     local time = M[3 * i]
     local place = time % 4096
     look_up_time(era + (time - place) / 4096, place, M[3 * i - 2], i, times[2])
@@ -761,7 +761,7 @@ for i, pair in pairs(holds) do
   pair[2][12] = E[3 * i]
   end_hold(ids[G[4 * U[2 * C[3 * E[3 * i - 1] - 2] - 1] - 3]], pair[1], pair[2], SETTLED, now, times[6])
 end
-write_marks(seen, times[4], times[5])
+write_marks(seen, times[5])
 
 -- What the caller saw committed is asked for no more.
 for i = 1, #committed, 2 do

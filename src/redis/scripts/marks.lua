@@ -50,7 +50,7 @@ local function open_slot(number)
     record = {0, STRETCHES_MAX, math.min(STRETCHES_MAX, math.max(1, before and math.ceil(before[1] / SET_SIZE) or 1)), -1}
   end
   local slot = {key = prefix .. 'm:t:' .. number, record = record, known = known, generations = #record / 2 - 1,
-    sets = {}, first = STRETCHES_MAX, last = -1}
+    sets = {}}
   for generation = 1, slot.generations do slot.sets[generation] = {} end
   time_slots[number] = slot
   return slot
@@ -59,7 +59,10 @@ end
 local function time_set(slot, generation, stretch, seconds)
   local newest = generation == slot.generations
   local set = new_set(slot.key .. ':' .. generation .. ':' .. stretch, seconds, slot.known, newest)
-  set.slot = slot
+  set.slot, set.first, set.last = slot, STRETCHES_MAX, -1
+  -- What the last mark fell into is there and has its time to live, which reaches past all of the slot.
+  local last = slot.record[2 * generation + 2]
+  set.lasts = last >= 0 and stretch == floor(last * slot.record[2 * generation + 1] / STRETCHES_MAX)
   slot.sets[generation][stretch] = set
   return set
 end
@@ -68,8 +71,6 @@ end
 local function look_up_time(number, place, mark, i, seconds)
   local slot = time_slots[number] or open_slot(number)
   local record, newest, sets = slot.record, slot.generations, slot.sets
-  if place > slot.last then slot.last = place end
-  if place < slot.first then slot.first = place end
   for generation = 1, newest - 1 do
     if place <= record[2 * generation + 2] then
       local stretch = floor(place * record[2 * generation + 1] / STRETCHES_MAX)
@@ -80,13 +81,16 @@ local function look_up_time(number, place, mark, i, seconds)
   local set = sets[newest][stretch] or time_set(slot, newest, stretch, seconds)
   local n = set.n + 1
   set.n, set.marks[n], set.events[n] = n, mark, i
+  if place > set.last then set.last = place end
+  if place < set.first then set.first = place end
 end
 
 -- The set of a slot of arrivals.
-local function arrival_set(number, seconds)
+local function arrival_set(number, seconds, slots)
   local set = arrival_sets[number]
   if not set then
     set = new_set(prefix .. 'm:a:' .. number, seconds, true, true)
+    set.passed = prefix .. 'm:a:' .. (number - slots - 1)
     arrival_sets[number] = set
   end
   return set
@@ -125,27 +129,30 @@ local function unseen(set, seen)
   return left, n
 end
 
--- Marks what was looked for and not seen. A slot of arrival that nobody looks into any more stays for `grace` seconds,
--- for whoever lags behind.
-local function write_marks(seen, slots, grace)
+-- Marks what was looked for and not seen. The first mark of a slot of arrival says that nobody looks any more into the
+-- one behind the `slots` before: it stays for `grace` seconds, for whoever lags behind.
+local function write_marks(seen, grace)
   for s = 1, #touched do
     local set = touched[s]
     local marks, n = {}, 0
     if set.home then marks, n = unseen(set, seen) end
     if n > 0 then
       call('SADD', set.key, unpack(marks, 1, n))
-      call('EXPIRE', set.key, set.seconds)
-      set.marked = true
       if set.slot then
-        set.slot.record[1] = set.slot.record[1] + n
-        set.slot.seconds = set.seconds
+        if not set.lasts then call('EXPIRE', set.key, set.seconds) end
+        local slot, record = set.slot, set.slot.record
+        slot.seconds = set.seconds
+        record[1], record[2] = record[1] + n, math.min(record[2], set.first)
+        record[#record] = math.max(record[#record], set.last)
+      elseif call('SCARD', set.key) <= n then
+        call('EXPIRE', set.key, set.seconds)
+        call('EXPIRE', set.passed, grace, 'LT')
       end
     end
   end
   for _, slot in pairs(time_slots) do
     if slot.seconds then
       local record, stretches = slot.record, slot.record[#slot.record - 1]
-      record[2], record[#record] = math.min(record[2], slot.first), math.max(record[#record], slot.last)
       -- As many as the whole slot will need when the rest of it brings what this part of it brought.
       local wanted = math.ceil(record[1] * STRETCHES_MAX / (record[#record] - record[2] + 1) / SET_SIZE)
       if record[1] > SET_SIZE and wanted > stretches * 1.3 and stretches < STRETCHES_MAX then
@@ -154,8 +161,5 @@ local function write_marks(seen, slots, grace)
       end
       call('SET', slot.key, pack(record), 'EX', slot.seconds)
     end
-  end
-  for number, set in pairs(arrival_sets) do
-    if set.marked then call('EXPIRE', prefix .. 'm:a:' .. (number - slots - 1), grace, 'LT') end
   end
 end

@@ -15,7 +15,7 @@ for i = 1, #events, 6 do look_up_time(era_of(events[i + 5]) + events[i + 1], eve
 find_marks(seen, m[3])
 -- Marks by arrival are added whether they are there or not, and whatever was seen: event 0 never is.
 for i = 1, #events, 6 do
-  if events[i + 4] >= 0 then ask(arrival_set(era_of(events[i + 5]) + events[i + 4], m[2]), events[i + 3], 0) end
+  if events[i + 4] >= 0 then ask(arrival_set(era_of(events[i + 5]) + events[i + 4], m[2], m[3]), events[i + 3], 0) end
 end
-write_marks(seen, m[3], m[4])
+write_marks(seen, m[4])
 return ''

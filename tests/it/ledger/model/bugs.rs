@@ -38,8 +38,8 @@ const PLANTED: [Bug; 40] = [
     bug("arrivals of the slots before are not looked at", Law::Verdict, "marks",
         ["for back = 1, slots do find", "for back = 1, 0 do find"]),
     // A check says what would become of the event.
-    bug("a check forgets what the team has", Law::Answer, "check",
-        ["local reserve = books[4] and unpack_record(books[4]) or new_team()", "local reserve = new_team()"]),
+    bug("a check forgets who is suspended", Law::Answer, "check",
+        ["own and own[3] == 1", "false"]),
     bug("a check forgets the feature's limit", Law::Answer, "check",
         ["local cap = of[3] and unpack_record(of[3])[1] or -1", "local cap = -1"]),
     // No spend past a limit or an account.
