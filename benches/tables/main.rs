@@ -99,7 +99,8 @@ fn events_of(from: u64, count: u64, all: u64) -> String {
          SELECT
             concat('workspace-', leftPad(toString(toUInt32(floor(exp(cityHash64(number, 1) / 18446744073709551616.
                 * log(1000))))), 4, '0')) AS workspace,
-            toDateTime64('2026-11-01 00:00:00', 6, 'UTC') + toIntervalMicrosecond(number * intDiv(2592000000000, {all})),
+            toDateTime64('2026-11-01 00:00:00', 6, 'UTC') + toIntervalMicrosecond(number * intDiv(2592000000000, {all}))
+                AS time,
             'gateway', toString(generateUUIDv4(number)),
             concat('user-', leftPad(toString(cityHash64(number, 2) % 5000), 4, '0')),
             ['ai_chat', 'ai_field', 'ai_automation', 'ai_agent', 'image_generation'][1 + cityHash64(number, 3) % 5],
@@ -118,19 +119,21 @@ fn events_of(from: u64, count: u64, all: u64) -> String {
 const DERIVED: [&str; 3] = [
     "INSERT INTO usage_rollups_raw (workspace, period, user, feature, day, credits, overage_credits, events,
         overage_events, denied_events, denied_credits, version)
-     SELECT workspace, period, user, feature, day, toDecimal64(sum(drawn_pool), 6), 0, countIf(outcome = 'allowed'), 0,
+     SELECT workspace, period, user, feature, day, toDecimal64(sum(drawn_pool), 6), toDecimal64(0, 6), countIf(outcome = 'allowed'), toUInt64(0),
         countIf(outcome = 'denied'), sumIf(credits, outcome = 'denied'), max(version)
      FROM usage_events_raw GROUP BY workspace, period, user, feature, day",
     "INSERT INTO account_balances_raw (workspace, period, account, credited, transferred_out, used, held, spent, `limit`,
         version)
-     SELECT workspace, period, concat('user:', user), 0, 0, 0, 0, toDecimal64(sum(credits), 6), 100, max(version)
+     SELECT workspace, period, concat('user:', user), toDecimal64(0, 6), toDecimal64(0, 6), toDecimal64(0, 6),
+        toDecimal64(0, 6), toDecimal64(sum(credits), 6), toNullable(toDecimal64(100, 6)), max(version)
      FROM usage_rollups_raw GROUP BY workspace, period, user
      UNION ALL
-     SELECT workspace, period, 'pool', 1000000, 0, toDecimal64(sum(credits), 6), 0, 0, NULL, max(version)
+     SELECT workspace, period, 'pool', toDecimal64(1000000, 6), toDecimal64(0, 6), toDecimal64(sum(credits), 6),
+        toDecimal64(0, 6), toDecimal64(0, 6), NULL, max(version)
      FROM usage_rollups_raw GROUP BY workspace, period",
     "INSERT INTO pool_history_raw (workspace, minute, period, total, used, held, unallocated, version)
-     SELECT workspace, toStartOfMinute(time) AS minute, period, 1000000, toDecimal64(sum(drawn_pool), 6), 0, 900000,
-        max(version)
+     SELECT workspace, toStartOfMinute(time) AS minute, period, toDecimal64(1000000, 6),
+        toDecimal64(sum(drawn_pool), 6), toDecimal64(0, 6), toDecimal64(900000, 6), max(version)
      FROM usage_events_raw GROUP BY workspace, minute, period",
 ];
 
