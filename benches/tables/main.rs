@@ -1,7 +1,7 @@
 //! How long the dashboard's queries take on tables of so many events: `cargo bench --bench tables`.
 //!
 //! `TOLLGATE_TABLES_EVENTS` (1000000,10000000) says how many. They fall on 1,000 workspaces, weight 1/rank, over the days
-//! of a month; each workspace has 5,000 users. What is asked about is the busiest workspace, a seventh of all events. Every
+//! of a month; each workspace has 5,000 users. What is asked about is the busiest workspace, a tenth of all events. Every
 //! query of every dashboard is sent as Grafana would, and the medians of `TOLLGATE_TABLES_ROUNDS` (5) are printed.
 #![expect(
     dead_code,
