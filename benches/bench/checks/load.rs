@@ -24,7 +24,7 @@ pub struct Asked {
     pub took: Duration,
 }
 
-/// A thread for each connection, which does what `work` says with it and a source of numbers.
+/// A thread for each connection, which does what `work` says with it and its number.
 async fn each(
     address: SocketAddr,
     connections: usize,
