@@ -1,7 +1,7 @@
 //! How long the dashboard's queries take on tables of so many events: `cargo bench --bench tables`.
 //!
 //! `TOLLGATE_TABLES_EVENTS` (1000000,10000000) says how many. They fall on 1,000 workspaces, weight 1/rank, over the days
-//! of a month; each workspace has 5,000 users. What is asked about is the busiest workspace, a tenth of all events. Every
+//! until now; each workspace has 5,000 users. What is asked about is the busiest workspace, a tenth of all events. Every
 //! query of every dashboard is sent as Grafana would, and the medians of `TOLLGATE_TABLES_ROUNDS` (5) are printed.
 #![expect(
     dead_code,
@@ -19,10 +19,14 @@ mod macros;
 
 use std::time::Instant;
 
+use jiff::{Timestamp, ToSpan};
+
 use self::database::TestDatabase;
 use self::files::queries;
 use self::macros::Browser;
 
+/// How long the only period has lasted.
+const DAYS: i64 = 29;
 /// Events in one insert.
 const CHUNK: u64 = 1_000_000;
 
@@ -38,17 +42,19 @@ async fn bench() {
     let sizes = std::env::var("TOLLGATE_TABLES_EVENTS").unwrap_or_else(|_| "1000000,10000000".to_owned());
     let rounds = std::env::var("TOLLGATE_TABLES_ROUNDS")
         .map_or(5, |text| text.parse().expect("TOLLGATE_TABLES_ROUNDS"));
+    // Asked for once: midnight may pass while tables are filled.
+    let period: &'static str = (Timestamp::now() - (24 * DAYS).hours()).strftime("%F").to_string().leak();
     let mut columns = Vec::new();
     for events in sizes.split(',').map(|text| text.trim().parse().expect("TOLLGATE_TABLES_EVENTS")) {
         let database = database::database().await;
         let started = Instant::now();
-        fill(&database, events).await;
+        fill(&database, events, period).await;
         eprintln!(
             "{events} events: filled in {:.0} s, {}",
             started.elapsed().as_secs_f64(),
             sizes_of(&database).await
         );
-        columns.push((events, measure(&database, rounds).await));
+        columns.push((events, measure(&database, rounds, period).await));
     }
     print!("| query, ms |");
     columns.iter().for_each(|(events, _)| print!(" {events} events |"));
@@ -61,8 +67,8 @@ async fn bench() {
 }
 
 /// The medians in milliseconds.
-async fn measure(database: &TestDatabase, rounds: usize) -> Vec<(String, f64)> {
-    let browser = Browser::with([("workspace", "workspace-0001"), ("period", "2026-11-01")]);
+async fn measure(database: &TestDatabase, rounds: usize, period: &'static str) -> Vec<(String, f64)> {
+    let browser = Browser::with([("workspace", "workspace-0001"), ("period", period)]);
     let mut figures = Vec::new();
     for query in queries() {
         let sql = browser.expand(&query.sql).unwrap();
@@ -80,9 +86,9 @@ async fn measure(database: &TestDatabase, rounds: usize) -> Vec<(String, f64)> {
     figures
 }
 
-async fn fill(database: &TestDatabase, events: u64) {
+async fn fill(database: &TestDatabase, events: u64, period: &str) {
     for from in (0..events).step_by(CHUNK as usize) {
-        run(database, &events_of(from, CHUNK.min(events - from), events)).await;
+        run(database, &events_of(from, CHUNK.min(events - from), events, period)).await;
         eprintln!("  {} of {events} events", from + CHUNK.min(events - from));
     }
     for sql in DERIVED {
@@ -91,7 +97,8 @@ async fn fill(database: &TestDatabase, events: u64) {
 }
 
 /// One minute after the other; workspaces by weight 1/rank, users, features and amounts evenly.
-fn events_of(from: u64, count: u64, all: u64) -> String {
+fn events_of(from: u64, count: u64, all: u64, period: &str) -> String {
+    let micros = DAYS * 86_400_000_000;
     format!(
         "INSERT INTO usage_events_raw (workspace, time, source, id, user, feature, credits, model, team, period, day,
             outcome, reason, blocked_level, blocked_limit, blocked_used, drawn_pool, decided_at, topic_partition,
@@ -99,13 +106,13 @@ fn events_of(from: u64, count: u64, all: u64) -> String {
          SELECT
             concat('workspace-', leftPad(toString(toUInt32(floor(exp(cityHash64(number, 1) / 18446744073709551616.
                 * log(1000))))), 4, '0')) AS workspace,
-            toDateTime64('2026-11-01 00:00:00', 6, 'UTC') + toIntervalMicrosecond(number * intDiv(2592000000000, {all}))
+            toDateTime64('{period} 00:00:00', 6, 'UTC') + toIntervalMicrosecond(number * intDiv({micros}, {all}))
                 AS time,
             'gateway', toString(generateUUIDv4(number)),
             concat('user-', leftPad(toString(cityHash64(number, 2) % 5000), 4, '0')),
             ['ai_chat', 'ai_field', 'ai_automation', 'ai_agent', 'image_generation'][1 + cityHash64(number, 3) % 5],
             toDecimal64((cityHash64(number, 4) % 2000) / 1000, 6) AS credits, 'small-1', 'design',
-            '2026-11-01', toDate('2026-11-01') + intDiv(number * 30, {all}),
+            '{period}', toDate('{period}') + intDiv(number * {DAYS}, {all}),
             cityHash64(number, 5) % 20 = 0 ? 'denied' : 'allowed' AS outcome,
             outcome = 'denied' ? 'user_limit' : '', outcome = 'denied' ? 'user' : '',
             outcome = 'denied' ? toDecimal64(100, 6) : NULL, outcome = 'denied' ? toDecimal64(100, 6) : toDecimal64(0, 6),

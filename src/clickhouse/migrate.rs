@@ -17,12 +17,13 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration { version: 1, name: "usage", sql: include_str!("migrations/0001_usage.sql") },
     Migration { version: 2, name: "accounts", sql: include_str!("migrations/0002_accounts.sql") },
     Migration { version: 3, name: "dead_letters", sql: include_str!("migrations/0003_dead_letters.sql") },
     Migration { version: 4, name: "reports", sql: include_str!("migrations/0004_reports.sql") },
     Migration { version: 5, name: "arrival", sql: include_str!("migrations/0005_arrival.sql") },
+    Migration { version: 6, name: "workspaces", sql: include_str!("migrations/0006_workspaces.sql") },
 ];
 
 /// The version that this program needs.
