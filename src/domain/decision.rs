@@ -1,5 +1,7 @@
 //! What became of an event: the outcome, its reason, who blocked it and where the credits came from.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::credits::Credits;
@@ -156,7 +158,7 @@ pub struct Verdict {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     /// The event as it was published.
-    pub event: UsageEvent,
+    pub event: Arc<UsageEvent>,
     /// Where it lies in the input topic.
     pub position: Position,
     /// The period it counts in.

@@ -15,6 +15,8 @@ mod wording;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use compact_str::CompactString;
 use serde::Serialize;
 
@@ -83,8 +85,8 @@ pub struct UsageEvent {
 /// An event where and when it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
-    /// The event.
-    pub event: UsageEvent,
+    /// The event; whoever tells of it later shares it.
+    pub event: Arc<UsageEvent>,
     /// Where it lies in the input topic.
     pub position: Position,
     /// The record's Kafka timestamp.

@@ -1,11 +1,11 @@
 //! Absolute states on their way to the tables: of each key only the newest version. And the writer of
 //! those that no batch carries: what administrators change, and what holds set aside.
 
-use std::hash::Hash;
+use std::hash::{BuildHasher as _, Hash};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use tokio::sync::mpsc;
 
 use super::gauges::PoolGauges;
@@ -16,66 +16,109 @@ use crate::domain::period::{Day, PeriodName};
 use crate::domain::ports::Warehouse;
 use crate::domain::record::Rows;
 
-type CellKey = (WorkspaceId, PeriodName, UserId, FeatureId, Day);
-
 /// The newest of each.
 #[derive(Debug, Default)]
 pub struct Absolutes {
-    rollups: HashMap<CellKey, Rollup>,
-    balances: HashMap<(WorkspaceId, PeriodName, Account), Balance>,
-    pools: HashMap<(WorkspaceId, PeriodName), PoolState>,
+    rollups: Newest<Rollup>,
+    balances: Newest<Balance>,
+    pools: Newest<PoolState>,
 }
 
 impl Absolutes {
     /// Adds what was told; decisions are nobody's business here.
     pub fn add(&mut self, effects: Effects) {
-        newest(&mut self.rollups, effects.rollups, rollup_key, |rollup| rollup.version);
-        newest(&mut self.balances, effects.balances, balance_key, |balance| balance.version);
-        newest(
-            &mut self.pools,
-            effects.pools,
-            |pool| (pool.workspace.clone(), pool.period),
-            |pool| pool.version,
-        );
+        self.rollups.add(effects.rollups);
+        self.balances.add(effects.balances);
+        self.pools.add(effects.pools);
     }
 
     /// Moves all of it into rows.
     pub fn fill(self, rows: &mut Rows) {
-        rows.rollups = self.rollups.into_values().collect();
-        rows.balances = self.balances.into_values().collect();
-        rows.pools = self.pools.into_values().collect();
+        rows.rollups = self.rollups.states;
+        rows.balances = self.balances.states;
+        rows.pools = self.pools.states;
     }
 
     fn is_empty(&self) -> bool {
-        self.rollups.is_empty() && self.balances.is_empty() && self.pools.is_empty()
+        self.rollups.states.is_empty() && self.balances.states.is_empty() && self.pools.states.is_empty()
     }
 }
 
-fn rollup_key(rollup: &Rollup) -> CellKey {
-    let Rollup { workspace, period, user, feature, day, .. } = rollup;
-    (workspace.clone(), *period, user.clone(), feature.clone(), *day)
+/// An absolute state: of two with the same key the higher version holds.
+trait Absolute {
+    /// What it is the state of.
+    type Key<'a>: Hash + Eq
+    where
+        Self: 'a;
+
+    fn key(&self) -> Self::Key<'_>;
+    fn version(&self) -> u64;
 }
 
-fn balance_key(balance: &Balance) -> (WorkspaceId, PeriodName, Account) {
-    (balance.workspace.clone(), balance.period, balance.account.clone())
+impl Absolute for Rollup {
+    type Key<'a> = (&'a UserId, &'a WorkspaceId, &'a FeatureId, PeriodName, Day);
+
+    fn key(&self) -> Self::Key<'_> {
+        (&self.user, &self.workspace, &self.feature, self.period, self.day)
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
 }
 
-/// Keeps the newest version of each key.
-fn newest<K: Hash + Eq, T>(
-    kept: &mut HashMap<K, T>,
+impl Absolute for Balance {
+    type Key<'a> = (&'a Account, &'a WorkspaceId, PeriodName);
+
+    fn key(&self) -> Self::Key<'_> {
+        (&self.account, &self.workspace, self.period)
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+impl Absolute for PoolState {
+    type Key<'a> = (&'a WorkspaceId, PeriodName);
+
+    fn key(&self) -> Self::Key<'_> {
+        (&self.workspace, self.period)
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+/// States in the order in which their keys came first, and by the hash of its key the place of each.
+#[derive(Debug)]
+struct Newest<T> {
     states: Vec<T>,
-    key: impl Fn(&T) -> K,
-    version: impl Fn(&T) -> u64,
-) {
-    for state in states {
-        match kept.entry(key(&state)) {
-            hashbrown::hash_map::Entry::Occupied(mut entry) => {
-                if version(entry.get()) <= version(&state) {
-                    entry.insert(state);
+    places: HashTable<usize>,
+    hasher: DefaultHashBuilder,
+}
+
+impl<T> Default for Newest<T> {
+    fn default() -> Self {
+        Self { states: Vec::new(), places: HashTable::new(), hasher: DefaultHashBuilder::default() }
+    }
+}
+
+impl<T: Absolute> Newest<T> {
+    fn add(&mut self, states: Vec<T>) {
+        let Self { states: kept, places, hasher } = self;
+        places.reserve(states.len(), |at| hasher.hash_one(kept[*at].key()));
+        for state in states {
+            let hash = hasher.hash_one(state.key());
+            let found = places.find(hash, |at| kept[*at].key() == state.key()).copied();
+            match found {
+                Some(at) if kept[at].version() <= state.version() => kept[at] = state,
+                Some(_) => {}
+                None => {
+                    places.insert_unique(hash, kept.len(), |at| hasher.hash_one(kept[*at].key()));
+                    kept.push(state);
                 }
-            }
-            hashbrown::hash_map::Entry::Vacant(entry) => {
-                entry.insert(state);
             }
         }
     }

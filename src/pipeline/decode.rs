@@ -19,7 +19,7 @@ pub struct Decoded {
 /// Sorts a batch. In equals out: every record is in exactly one of the two lists.
 pub fn sort(records: Vec<Record>, rules: &DecodeRules, topic: &str, seen: &mut Seen) -> Decoded {
     let count = records.len();
-    let mut decoded = Decoded::default();
+    let mut decoded = Decoded { arrivals: Vec::with_capacity(count), dead_letters: Vec::new() };
     for record in records {
         let raw = RawRecord {
             key: record.key.as_deref(),
@@ -30,7 +30,7 @@ pub fn sort(records: Vec<Record>, rules: &DecodeRules, topic: &str, seen: &mut S
         match decode(raw, rules) {
             Ok(event) => {
                 let (position, timestamp) = (record.position, record.timestamp);
-                decoded.arrivals.push(Arrival { event, position, timestamp });
+                decoded.arrivals.push(Arrival { event: event.into(), position, timestamp });
             }
             Err(rejection) => {
                 if seen.first_time(record.position) {

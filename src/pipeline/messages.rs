@@ -11,6 +11,9 @@ use crate::domain::period::{Instant, PeriodName};
 use crate::domain::{Credits, FeatureId, HoldId, TeamId, UserId, WorkspaceId};
 use crate::kafka::Message;
 
+/// Room for most decisions.
+const USUAL_BYTES: usize = 768;
+
 #[derive(Serialize)]
 struct BlockedBy<'a> {
     level: Level,
@@ -158,8 +161,13 @@ pub fn entry(entry: &Entry) -> Message {
 fn message<T: Serialize>(workspace: &WorkspaceId, content: &T) -> Message {
     Message {
         key: Some(workspace.as_str().as_bytes().to_vec()),
-        // Structs of strings and numbers always serialise.
-        payload: serde_json::to_vec(content).ok(),
+        payload: json(content),
         headers: Vec::new(),
     }
+}
+
+/// Structs of strings and numbers always serialise.
+fn json<T: Serialize>(content: &T) -> Option<Vec<u8>> {
+    let mut text = Vec::with_capacity(USUAL_BYTES);
+    serde_json::to_writer(&mut text, content).ok().map(|()| text)
 }

@@ -7,8 +7,13 @@ use super::decide::Decided;
 use super::retry::patiently;
 use super::{Pipeline, Stopped, messages};
 use crate::crash;
+use crate::domain::decision::Decision;
 use crate::domain::ports::{Ledger, Warehouse};
 use crate::kafka::{Message, Publish, dead_letter};
+
+/// What one request to Kafka takes of a partition, and what a record takes in it besides key and payload.
+const REQUEST_BYTES: usize = 900_000;
+const RECORD_BYTES: usize = 64;
 
 impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     pub(super) async fn tell_all(
@@ -32,13 +37,15 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     /// Returns when Kafka has acknowledged all of it; a failed call is repeated as a whole.
     async fn tell(&self, batches: &[Decided]) -> Result<(), Stopped> {
         let bytes_max = self.topics.dead_letter_bytes_max;
-        let decisions = batches.iter().flat_map(|batch| &batch.effects.decisions).map(messages::decision);
         let letters = batches.iter().flat_map(|batch| &batch.dead_letters);
         let letters = letters.map(|letter| dead_letter::message(letter, bytes_max));
-        tokio::try_join!(
-            self.publish(&self.topics.decisions, decisions.collect()),
-            self.publish(&self.topics.dead_letters, letters.collect()),
-        )?;
+        let decisions = async {
+            for round in rounds(batches) {
+                self.publish(&self.topics.decisions, round).await?;
+            }
+            Ok(())
+        };
+        tokio::try_join!(decisions, self.publish(&self.topics.dead_letters, letters.collect()))?;
         Ok(())
     }
 
@@ -49,4 +56,29 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         let pause = self.settings.retry_pause_ms_max;
         patiently("publish", pause, &self.abort, || self.publisher.publish(topic, &messages)).await
     }
+}
+
+/// The decisions as messages, those of one partition together and in their order; a round has of each what one request
+/// takes. While a request is under way, whatever else waits for its partition keeps an idempotent producer of
+/// librdkafka 2.12 spinning.
+fn rounds(batches: &[Decided]) -> Vec<Vec<Message>> {
+    let mut decisions: Vec<&Decision> = batches.iter().flat_map(|batch| &batch.effects.decisions).collect();
+    decisions.sort_by_key(|decision| decision.position.partition);
+    let mut rounds: Vec<Vec<Message>> = Vec::new();
+    for of_partition in decisions.chunk_by(|a, b| a.position.partition == b.position.partition) {
+        let (mut round, mut bytes) = (0, 0);
+        for message in of_partition.iter().copied().map(messages::decision) {
+            let length = |text: &Option<Vec<u8>>| text.as_ref().map_or(0, Vec::len);
+            let own = length(&message.key) + length(&message.payload) + RECORD_BYTES;
+            if bytes + own > REQUEST_BYTES {
+                (round, bytes) = (round + 1, 0);
+            }
+            bytes += own;
+            if rounds.len() <= round {
+                rounds.resize_with(round + 1, Vec::new);
+            }
+            rounds[round].push(message);
+        }
+    }
+    rounds
 }

@@ -1,5 +1,7 @@
 //! What `decide.lua` answers, as effects of the domain.
 
+use std::sync::Arc;
+
 use super::codec::{Malformed, Unpacker};
 use super::mend::Last;
 use super::request::Request;
@@ -268,7 +270,7 @@ pub fn decision(request: &Request<'_>, at: usize, answer: Answer, now: Instant) 
     }
     Decision {
         hold_ignored: arrival.event.hold.is_some() && !settled && verdict.outcome != Outcome::Duplicate,
-        event: arrival.event.clone(),
+        event: Arc::clone(&arrival.event),
         position: arrival.position,
         period: period.name,
         day: request.day_of(at),
