@@ -2,9 +2,10 @@
 //! rebuilt wait, and with them whatever comes for it; the others overtake them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant as Clock};
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::retry::patiently;
 use super::under_way::Guard;
@@ -34,6 +35,8 @@ pub struct Decided {
     pub effects: Effects,
     /// Dead letters to be told and written.
     pub dead_letters: Vec<DeadLetter>,
+    /// What it takes of the room between deciding and the flush.
+    pub room: Option<OwnedSemaphorePermit>,
 }
 
 /// A batch, or what is left of it, that is to be decided.
@@ -47,8 +50,10 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     pub(super) async fn decide_all(
         &self,
         mut batches: mpsc::Receiver<Batch>,
-        decided: mpsc::Sender<Decided>,
+        decided: mpsc::UnboundedSender<Decided>,
     ) -> Result<(), Stopped> {
+        let rows_max = self.settings.record_rows_waiting_max.get().min(Semaphore::MAX_PERMITS);
+        let room = Arc::new(Semaphore::new(rows_max));
         let (mut rejected, mut counted) = (decode::Seen::default(), decode::Seen::default());
         let mut waiting = Vec::new();
         while let Some(batch) = self.next(&mut batches, &waiting).await {
@@ -68,11 +73,14 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
             for undecided in std::mem::take(&mut waiting) {
                 let (part, rest) = self.decide(undecided, &mut still, &mut counted).await?;
                 waiting.extend(rest);
-                // 3. Hand on. The ticket goes with the last part, and is finished last.
-                if let Some(part) = part
-                    && decided.send(part).await.is_err()
-                {
-                    return Ok(()); // a later stage has stopped and says why
+                // 3. Hand on, when there is room. The ticket goes with the last part, and is finished last.
+                if let Some(mut part) = part {
+                    let rows = part.effects.decisions.len() + part.dead_letters.len();
+                    let wanted = u32::try_from(rows.clamp(1, rows_max)).unwrap_or(u32::MAX);
+                    part.room = Arc::clone(&room).acquire_many_owned(wanted).await.ok();
+                    if decided.send(part).is_err() {
+                        return Ok(()); // a later stage has stopped and says why
+                    }
                 }
             }
         }
@@ -120,10 +128,10 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         count(&effects.decisions, attempts, counted);
         count_expired(effects.holds_expired);
         if held.is_empty() {
-            return Ok((Some(Decided { ticket: Some(ticket), under_way, effects, dead_letters }), None));
+            return Ok((Some(Decided { ticket: Some(ticket), under_way, effects, dead_letters, room: None }), None));
         }
         let some = !arrivals.is_empty() || !dead_letters.is_empty();
-        let part = some.then_some(Decided { ticket: None, under_way, effects, dead_letters });
+        let part = some.then_some(Decided { ticket: None, under_way, effects, dead_letters, room: None });
         Ok((part, Some(Undecided { ticket, arrivals: held, dead_letters: Vec::new() })))
     }
 

@@ -46,9 +46,8 @@ pub struct Settings {
     pub record_rows_max: usize,
     /// ... or when the oldest has waited so long, in milliseconds.
     pub record_interval_ms: u64,
-    /// Decided batches that may wait for Kafka's acknowledgement, and as many for the flush, before
-    /// deciding pauses.
-    pub record_batches_waiting_max: NonZeroUsize,
+    /// Decided events that may wait for Kafka's acknowledgement and the next flush, before deciding pauses.
+    pub record_rows_waiting_max: NonZeroUsize,
     /// Events of workspaces that are being rebuilt which may wait, before deciding pauses for all.
     pub waiting_events_max: usize,
     /// Longest pause between two attempts at a store that is away, in milliseconds.
@@ -106,9 +105,10 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     /// Runs until the batches end; everything that was taken is then written. Errors: a store
     /// refused for good, or `abort` was cancelled while one was away; nothing of that is committed.
     pub async fn run(self: Arc<Self>, batches: mpsc::Receiver<Batch>) -> Result<(), Stopped> {
-        let waiting_max = self.settings.record_batches_waiting_max.get();
-        let (decided, waiting) = mpsc::channel(waiting_max);
-        let (told, acknowledged) = mpsc::channel(waiting_max);
+        // Bounded by their rows and not by their number: small batches, that came while a flush was written, wait
+        // for it without stopping those behind them.
+        let (decided, waiting) = mpsc::unbounded_channel();
+        let (told, acknowledged) = mpsc::unbounded_channel();
         let (decider, teller) = (Arc::clone(&self), Arc::clone(&self));
         let deciding = stage(async move { decider.decide_all(batches, decided).await });
         let telling = stage(async move { teller.tell_all(waiting, told).await });

@@ -26,14 +26,15 @@ struct Flush {
 }
 
 impl Flush {
-    fn add(&mut self, decided: Decided) {
+    fn add(&mut self, mut decided: Decided) {
+        decided.room = None;
         self.rows += decided.effects.decisions.len() + decided.dead_letters.len();
         self.batches.push(decided);
     }
 }
 
 impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
-    pub(super) async fn record_all(&self, mut told: mpsc::Receiver<Decided>) -> Result<(), Stopped> {
+    pub(super) async fn record_all(&self, mut told: mpsc::UnboundedReceiver<Decided>) -> Result<(), Stopped> {
         while let Some(first) = told.recv().await {
             let flush = self.gather(first, &mut told).await;
             self.record(flush).await?;
@@ -42,7 +43,7 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     }
 
     /// Waits for more until the flush is large or old enough, or is wanted now.
-    async fn gather(&self, first: Decided, told: &mut mpsc::Receiver<Decided>) -> Flush {
+    async fn gather(&self, first: Decided, told: &mut mpsc::UnboundedReceiver<Decided>) -> Flush {
         let due = Clock::now() + Duration::from_millis(self.settings.record_interval_ms);
         let mut flush = Flush::default();
         flush.add(first);

@@ -11,6 +11,8 @@ use crate::domain::decision::Decision;
 use crate::domain::ports::{Ledger, Warehouse};
 use crate::kafka::{Message, Publish, dead_letter};
 
+/// Batches of one call, at most.
+const CALL_BATCHES: usize = 1024;
 /// What one request to Kafka takes of a partition, and what a record takes in it besides key and payload.
 const REQUEST_BYTES: usize = 900_000;
 const RECORD_BYTES: usize = 64;
@@ -18,15 +20,15 @@ const RECORD_BYTES: usize = 64;
 impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     pub(super) async fn tell_all(
         &self,
-        mut decided: mpsc::Receiver<Decided>,
-        told: mpsc::Sender<Decided>,
+        mut decided: mpsc::UnboundedReceiver<Decided>,
+        told: mpsc::UnboundedSender<Decided>,
     ) -> Result<(), Stopped> {
         let mut batches = Vec::new();
-        while decided.recv_many(&mut batches, self.settings.record_batches_waiting_max.get()).await > 0 {
+        while decided.recv_many(&mut batches, CALL_BATCHES).await > 0 {
             self.tell(&batches).await?;
             crash::point("after_told");
             for batch in batches.drain(..) {
-                if told.send(batch).await.is_err() {
+                if told.send(batch).is_err() {
                     return Ok(()); // record has stopped and says why
                 }
             }

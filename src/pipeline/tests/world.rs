@@ -21,7 +21,7 @@ use crate::pipeline::{Pipeline, Settings, Topics};
 
 /// The partition of a workspace is its number modulo this.
 pub const PARTITIONS: i32 = 3;
-pub const BATCHES_WAITING_MAX: usize = 2;
+pub const ROWS_WAITING_MAX: usize = 40;
 pub const RECORD_ROWS_MAX: usize = 40;
 
 pub struct World {
@@ -135,7 +135,7 @@ impl World {
             settings: Settings {
                 record_rows_max: RECORD_ROWS_MAX,
                 record_interval_ms: 500,
-                record_batches_waiting_max: BATCHES_WAITING_MAX.try_into().unwrap(),
+                record_rows_waiting_max: ROWS_WAITING_MAX.try_into().unwrap(),
                 waiting_events_max: 100,
                 retry_pause_ms_max: 5000,
                 relay_interval_ms: 500,

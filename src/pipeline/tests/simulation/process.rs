@@ -246,7 +246,7 @@ fn pipeline(
         settings: Settings {
             record_rows_max: 40,
             record_interval_ms: 300,
-            record_batches_waiting_max: 2.try_into().unwrap(),
+            record_rows_waiting_max: 30.try_into().unwrap(),
             waiting_events_max: 100,
             retry_pause_ms_max: 400,
             relay_interval_ms: 500,
