@@ -1,5 +1,7 @@
 //! Shapes of load, and their events.
 
+use std::sync::Arc;
+
 use tollgate::domain::event::{Arrival, Position, UsageEvent};
 use tollgate::domain::period::Instant;
 use tollgate::domain::{Credits, FeatureId, UserId, WorkspaceId};
@@ -111,20 +113,22 @@ pub fn arrivals(shape: &Shape, start: i64) -> Vec<Arrival> {
         let partition = resent.map_or(w % PARTITIONS, |first| first.position.partition as usize);
         let position = Position { partition: partition as i32, offset: offsets[partition] };
         offsets[partition] += 1;
-        let event = resent.map(|first| first.event.clone()).unwrap_or_else(|| UsageEvent {
-            id: format!("019a{n:012x}").into(),
-            source: "gateway-eu-1".into(),
-            time: Instant::from_micros(at - rng.below(shape.lateness as u64) as i64),
-            workspace: ids[w].clone(),
-            user: users[rng.below(shape.users as u64) as usize].clone(),
-            feature: features[rng.below(5) as usize].clone(),
-            credits: Credits::from_micro(50_000 + 1_234 * rng.below(2_000) as i64),
-            model: None,
-            input_tokens: None,
-            output_tokens: None,
-            quantity: None,
-            hold: None,
-            rate_version: None,
+        let event = resent.map(|first| first.event.clone()).unwrap_or_else(|| {
+            Arc::new(UsageEvent {
+                id: format!("019a{n:012x}").into(),
+                source: "gateway-eu-1".into(),
+                time: Instant::from_micros(at - rng.below(shape.lateness as u64) as i64),
+                workspace: ids[w].clone(),
+                user: users[rng.below(shape.users as u64) as usize].clone(),
+                feature: features[rng.below(5) as usize].clone(),
+                credits: Credits::from_micro(50_000 + 1_234 * rng.below(2_000) as i64),
+                model: None,
+                input_tokens: None,
+                output_tokens: None,
+                quantity: None,
+                hold: None,
+                rate_version: None,
+            })
         });
         all.push(Arrival { event, position, timestamp: Instant::from_micros(at) });
     }

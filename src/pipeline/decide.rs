@@ -128,7 +128,10 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         count(&effects.decisions, attempts, counted);
         count_expired(effects.holds_expired);
         if held.is_empty() {
-            return Ok((Some(Decided { ticket: Some(ticket), under_way, effects, dead_letters, room: None }), None));
+            return Ok((
+                Some(Decided { ticket: Some(ticket), under_way, effects, dead_letters, room: None }),
+                None,
+            ));
         }
         let some = !arrivals.is_empty() || !dead_letters.is_empty();
         let part = some.then_some(Decided { ticket: None, under_way, effects, dead_letters, room: None });

@@ -159,11 +159,7 @@ pub fn entry(entry: &Entry) -> Message {
 }
 
 fn message<T: Serialize>(workspace: &WorkspaceId, content: &T) -> Message {
-    Message {
-        key: Some(workspace.as_str().as_bytes().to_vec()),
-        payload: json(content),
-        headers: Vec::new(),
-    }
+    Message { key: Some(workspace.as_str().as_bytes().to_vec()), payload: json(content), headers: Vec::new() }
 }
 
 /// Structs of strings and numbers always serialise.

@@ -25,8 +25,8 @@ use crate::domain::ports::Ledger;
 /// How often a call is repeated because events belonged elsewhere.
 const PLACING_ATTEMPTS: usize = 8;
 
-/// More values a script cannot hand to one command.
-const CALL_EVENTS_LIMIT: usize = 3_000;
+/// More values a script cannot hand to one command, or take from a list.
+const CALL_EVENTS_LIMIT: usize = 2_500;
 
 /// What the consumer knows of one shard.
 #[derive(Default)]

@@ -197,7 +197,7 @@ impl<'a> Request<'a> {
         Some(index(&mut places.cells, (user, feature, day), &mut self.cells, |key| key))
     }
 
-    /// The arguments of the script: the request, and a memo for each partition.
+    /// The arguments of the script: the lists of the request, and a memo for each partition.
     pub fn pack(
         &self,
         known: &HashMap<WorkspaceId, Known>,
@@ -205,64 +205,55 @@ impl<'a> Request<'a> {
         dedupe: Dedupe,
         now_ms: i64,
     ) -> Vec<Vec<u8>> {
-        let mut out = Packer::default();
-        out.array(13);
-        self.pack_lists(&mut out, known);
         let (lifetime, arrival_lifetime, window_slot) = mark_lives(dedupe);
-        out.array(3 * self.arrivals.len());
-        for (arrival, cell) in self.arrivals.iter().zip(&self.placed) {
-            out.int(arrival.position.offset).place(*cell).int(arrival.event.credits.micro());
-        }
-        self.pack_marks(&mut out, window_slot);
-        out.array(2 * committed.len());
-        for (partition, next) in committed {
-            out.int(i64::from(*partition)).int(*next);
-        }
         let taken = dedupe.taken_seconds();
-        out.ints(&[now_ms, lifetime, arrival_lifetime, WINDOW_SLOTS, PASSED_SECONDS, taken]);
-        self.pack_holds(&mut out);
-        std::iter::once(out.into_bytes()).chain(self.memos()).collect()
+        let [marks, arrivals, twins] = self.marks(window_slot);
+        let lists = [
+            self.workspaces(known),
+            self.groups(),
+            packed(&self.users, |out, (group, user)| out.place(*group).joined("u:", user.as_str())),
+            packed(&self.features, |out, (group, feature)| out.place(*group).joined("f:", feature.as_str())),
+            packed(&self.cells, |out, (user, feature, day)| {
+                out.place(*user).place(*feature).int(i64::from(day.number()))
+            }),
+            packed(&self.parts, |out, part| {
+                out.place(part.workspace).int(i64::from(part.partition)).int(part.end as i64)
+            }),
+            packed(self.arrivals.iter().zip(&self.placed), |out, (arrival, cell)| {
+                out.int(arrival.position.offset).place(*cell).int(arrival.event.credits.micro())
+            }),
+            marks,
+            arrivals,
+            twins,
+            packed(committed, |out, (partition, next)| out.int(i64::from(*partition)).int(*next)),
+            packed([now_ms, lifetime, arrival_lifetime, WINDOW_SLOTS, PASSED_SECONDS, taken], Packer::int),
+            self.holds(),
+        ];
+        lists.into_iter().chain(self.memos()).collect()
     }
 
-    fn pack_lists(&self, out: &mut Packer, known: &HashMap<WorkspaceId, Known>) {
-        out.array(4 * self.workspaces.len());
-        for id in &self.workspaces {
+    fn workspaces(&self, known: &HashMap<WorkspaceId, Known>) -> Vec<u8> {
+        packed(&self.workspaces, |out, id| {
             let (version, epoch, seen) =
                 known.get(*id).map_or((0, 0, 0), |k| (k.calendar.version(), k.epoch, k.version));
-            out.text(id.as_str()).int(version as i64).int(epoch as i64).int(seen as i64);
-        }
-        out.array(4 * self.groups.len());
-        for (workspace, period) in &self.groups {
+            out.text(id.as_str()).int(version as i64).int(epoch as i64).int(seen as i64)
+        })
+    }
+
+    fn groups(&self) -> Vec<u8> {
+        packed(&self.groups, |out, (workspace, period)| {
             out.place(*workspace).text(&period.name.to_string());
-            out.int(i64::from(period.planned)).int(period.end.millis());
-        }
-        out.array(2 * self.users.len());
-        for (group, user) in &self.users {
-            out.place(*group).joined("u:", user.as_str());
-        }
-        out.array(2 * self.features.len());
-        for (group, feature) in &self.features {
-            out.place(*group).joined("f:", feature.as_str());
-        }
-        out.array(3 * self.cells.len());
-        for (user, feature, day) in &self.cells {
-            out.place(*user).place(*feature).int(i64::from(day.number()));
-        }
-        out.array(3 * self.parts.len());
-        for part in &self.parts {
-            out.place(part.workspace).int(i64::from(part.partition)).int(part.end as i64);
-        }
+            out.int(i64::from(period.planned)).int(period.end.millis())
+        })
     }
 
     /// The marks, the slots of arrival, and the events that share a mark with another one.
-    fn pack_marks(&self, out: &mut Packer, window_slot: i64) {
+    fn marks(&self, window_slot: i64) -> [Vec<u8>; 3] {
         let (mut slots, mut twins) = (Vec::new(), BTreeSet::new());
         let mut first_of = HashMap::with_capacity(self.arrivals.len());
-        out.array(3 * self.arrivals.len());
-        for (at, arrival) in self.arrivals.iter().enumerate() {
+        let marks = packed(self.arrivals.iter().enumerate(), |out, (at, arrival)| {
             let event = &arrival.event;
             let marks = Marks::of([event.workspace.as_str(), &event.source, &event.id], event.time.micros());
-            out.decimal(marks.timed).decimal(marks.untimed).int(fine_slot(event.time.micros()));
             // Whoever shares the mark with the time shares the other one too.
             let first = *first_of.entry(marks.untimed).or_insert(at);
             if first < at {
@@ -273,18 +264,14 @@ impl<'a> Request<'a> {
                 Some((end, of)) if *of == slot => *end = at + 1,
                 _ => slots.push((at + 1, slot)),
             }
-        }
-        out.array(2 * slots.len());
-        for (end, slot) in slots {
-            out.int(end as i64).int(slot);
-        }
-        out.array(twins.len());
-        for at in twins {
-            out.place(at);
-        }
+            out.decimal(marks.timed).decimal(marks.untimed).int(fine_slot(event.time.micros()))
+        });
+        let slots = packed(slots, |out, (end, slot)| out.int(end as i64).int(slot));
+        [marks, slots, packed(twins, Packer::place)]
     }
 
-    fn pack_holds(&self, out: &mut Packer) {
+    fn holds(&self) -> Vec<u8> {
+        let mut out = Packer::default();
         out.array(7 * self.holds.len());
         for (at, period, day) in &self.holds {
             let event = &self.arrivals[*at].event;
@@ -292,6 +279,7 @@ impl<'a> Request<'a> {
             out.int(i64::from(event.source == SETTLES)).text(&period.name.to_string());
             out.int(i64::from(period.planned)).int(period.end.millis()).int(i64::from(day.number()));
         }
+        out.into_bytes()
     }
 
     /// What the tail keeps of each partition's events, besides their answers: where each was put.
@@ -325,6 +313,18 @@ impl<'a> Request<'a> {
         out.append(&offsets);
         out.into_bytes()
     }
+}
+
+/// A list as the script takes it: its values one behind the other.
+fn packed<T>(
+    items: impl IntoIterator<Item = T>,
+    mut put: impl for<'p> FnMut(&'p mut Packer, T) -> &'p mut Packer,
+) -> Vec<u8> {
+    let mut out = Packer::default();
+    for item in items {
+        put(&mut out, item);
+    }
+    out.into_bytes()
 }
 
 #[derive(Default)]

@@ -15,7 +15,10 @@ async fn without_clickhouse_deciding_goes_on_until_the_queues_are_full() {
     // Besides what waits: the flush that is written, and a batch that finds no room.
     let decided = world.ledger.decided();
     assert!(decided >= ROWS_WAITING_MAX, "{decided} events were decided meanwhile");
-    assert!(decided <= ROWS_WAITING_MAX + RECORD_ROWS_MAX + 2 * 15, "{decided} events were decided meanwhile");
+    assert!(
+        decided <= ROWS_WAITING_MAX + RECORD_ROWS_MAX + 2 * 15,
+        "{decided} events were decided meanwhile"
+    );
     process.pass(&world, MINUTE / 2).await;
     assert!(world.committed.lock().unwrap().is_empty(), "nothing is committed");
     assert!(world.tables.read().flushes.is_empty());

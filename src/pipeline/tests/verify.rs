@@ -78,7 +78,7 @@ impl World {
             let raw = RawRecord { key: None, payload, headers: &[], timestamp: record.timestamp };
             if let Ok(event) = decode(raw, &rules()) {
                 let (position, timestamp) = (record.position, record.timestamp);
-                model.decide(&Arrival { event, position, timestamp });
+                model.decide(&Arrival { event: event.into(), position, timestamp });
             }
         }
         model

@@ -2,24 +2,24 @@
 -- debits all or nothing, and answers with the new absolutes. Events of one workspace are decided in their order.
 --
 -- KEYS[1]  <name>:{sNN}:heads
--- ARGV[1]  packed {
---   workspaces {id, calendar version, epoch seen, version seen, ...},
---   groups     {workspace, period, 1 when planned, end of the period in ms, ...},    a group is a workspace and period
---   users      {group, 'u:' and the user, ...},
---   features   {group, 'f:' and the feature, ...},
---   cells      {user, feature, day, ...},
---   parts      {workspace, partition, last event, ...}: the events of one workspace from one partition lie together, in
---              the order of their offsets; the parts of one partition lie together too,
---   events     {offset, cell, credits, ...},
---   marks      {mark, arrival mark, slot * 4096 + place, ...}, for each event,
---   arrivals   {last event, arrival slot, ...}: neighbours of the same slot together,
---   twins      {event, ...} that share a mark with another one in here,
---   committed  {partition, next offset, ...},
---   times      {now in ms, seconds that a mark lives, seconds that an arrival mark lives, arrival slots looked back,
---               seconds that a passed one stays, seconds that an ended hold's name stays taken},
---   holds      {event, hold, 1 when we published it, period, 1 when planned, end in ms, day, ...} of events that name one,
---              with the place that their own time gives them }
--- ARGV[2..]  a memo for each partition, in the order of the parts: what the tail keeps of its events, packed
+-- ARGV     lists, each packed one value behind the other: an array would be grown while it is read
+--   [1]  workspaces {id, calendar version, epoch seen, version seen, ...}
+--   [2]  groups     {workspace, period, 1 when planned, end of the period in ms, ...},    a group is a workspace and period
+--   [3]  users      {group, 'u:' and the user, ...}
+--   [4]  features   {group, 'f:' and the feature, ...}
+--   [5]  cells      {user, feature, day, ...}
+--   [6]  parts      {workspace, partition, last event, ...}: the events of one workspace from one partition lie together,
+--                   in the order of their offsets; the parts of one partition lie together too
+--   [7]  events     {offset, cell, credits, ...}
+--   [8]  marks      {mark, arrival mark, slot * 4096 + place, ...}, for each event
+--   [9]  arrivals   {last event, arrival slot, ...}: neighbours of the same slot together
+--   [10] twins      {event, ...} that share a mark with another one in here
+--   [11] committed  {partition, next offset, ...}
+--   [12] times      {now in ms, seconds that a mark lives, seconds that an arrival mark lives, arrival slots looked back,
+--                   seconds that a passed one stays, seconds that an ended hold's name stays taken}
+--   [13] holds      {event, hold, 1 when we published it, period, 1 when planned, end in ms, day, ...} of events that name
+--                   one, with the place that their own time gives them; the only one that is an array, for its length
+--   [14..] a memo for each partition, in the order of the parts: what the tail keeps of its events, packed
 --            {part of the partition, period, 1 when planned, end in ms, day, ...}, {offset, place in the former, ...}
 --   The numbers of workspace, group, user, feature, cell and event are places in the lists before, from 1. A mark is a
 --   64-bit hash as decimal text; `place` says where in its slot the event's time lies, 0..4095.
@@ -43,22 +43,22 @@
 --   answered teams  {event, team, ...} of those decided now that concern a team
 --   pools    for each group {credited, out, used, held, total, used, held, overage, ...} or {} when it has no books
 --   teams    {group, team, credited, out, used, held, ...}
---   users    {user, credited, out, used, held, spent, limit, ...}
---   cells    {cell, credits, overage, events, overage events, denied events, denied credits, denied micro, ...}
+--   users    {{user, credited, out, used, held, spent, limit}, ...}
+--   cells    {{cell, credits, overage, events, overage events, denied events, denied credits, denied micro}, ...}
 --
 -- Example: one event of 2 credits by ann, seen first:
---   {{'acme',1,1,7}, {1,'2026-11-01',1,1796083200000}, {1,'u:ann'}, {1,'f:ai_chat'}, {1,1,20779}, {1,0,1}, {41,1,2000000},
---    {'-91','17',12255952905}, {1,1994784}, {}, {0,40}, {1795300000000,432000,27000,2,900,262800}, {}},
+--   'acme',1,1,7  1,'2026-11-01',1,1796083200000  1,'u:ann'  1,'f:ai_chat'  1,1,20779  1,0,1  41,1,2000000
+--   '-91','17',12255952905  1,1994784  ''  0,40  1795300000000,432000,27000,2,900,262800  {}
 --   {1,'2026-11-01',1,1796083200000,20779}, {41,1}
---   -> {'ok', {1,8,1}, {}, {1}, {}, {{350000000000,0,2000000,0,...}}, {}, {1,0,0,0,0,2000000,-1}, {1,2000000,0,1,0,0,0,0}}
+--   -> {'ok', {1,8,1}, {}, {1}, {}, {{350000000000,0,2000000,0,...}}, {}, {{1,0,0,0,0,2000000,-1}}, {{1,2000000,0,1,0,0,0,0}}}
 --
 -- What every account, limit and total has room for as a whole has room for each part of it in whatever order: there the
 -- events are added up by user, feature and day, and cost a sum. Where something may not fit, each is asked by itself.
 -- It reads and validates everything first and writes last, for Redis has no rollback.
-assert(#KEYS == 1 and #ARGV >= 1, 'decide takes one key, its request and the memos')
-local m = unpack_record(ARGV[1])
-local W, G, U, F, C, P, E = m[1], m[2], m[3], m[4], m[5], m[6], m[7]
-local M, arrivals, twins, committed, times, H = m[8], m[9], m[10], m[11], m[12], m[13]
+assert(#KEYS == 1 and #ARGV >= 13, 'decide takes one key, the lists of its request and the memos')
+local function list(n) return {unpack_record(ARGV[n])} end
+local W, G, U, F, C, P, E = list(1), list(2), list(3), list(4), list(5), list(6), list(7)
+local M, arrivals, twins, committed, times, H = list(8), list(9), list(10), list(11), list(12), unpack_record(ARGV[13])
 local nW, nG, nU, nF, nC, nP, nE = #W / 4, #G / 4, #U / 2, #F / 2, #C / 3, #P / 3, #E / 3
 local now = times[1]
 if holds_due(now) then return pack({'due'}) end
@@ -682,7 +682,7 @@ local function keep_tail(memo, from, to)
   end
   call('RPUSH', prefix .. 'tail:' .. partition, string.format('%.0f', newest), memo, pack(given, bases, epochs, concerned))
 end
-local from, memo = 1, 2
+local from, memo = 1, 14
 for p = 1, nP do
   if p == nP or P[3 * p + 2] ~= P[3 * p - 1] then
     local any = false
@@ -709,21 +709,21 @@ for g = 1, nG do
     for j = 1, 4 do teams_reply[n + 2 + j] = record[j] end
   end
 end
-local users_reply, cells_reply = {}, {}
+local users_reply, cells_reply, users_told, cells_told = {}, {}, 0, 0
 for c, cells in pairs(told_in) do
-  local n, place = #cells_reply, told_at[c]
-  cells_reply[n + 1] = c
-  for j = 1, 7 do cells_reply[n + 1 + j] = cells[place + j] end
+  local p = told_at[c]
+  cells_told = cells_told + 1
+  cells_reply[cells_told] = {
+    c, cells[p + 1], cells[p + 2], cells[p + 3], cells[p + 4], cells[p + 5], cells[p + 6], cells[p + 7],
+  }
 end
 for u in pairs(dirty_users) do
   local user, list = users[u], writes[U[2 * u - 1]]
   local n = #list
   list[n + 1] = U[2 * u]
   list[n + 2] = pack(user, latest[u])
-  n = #users_reply
-  users_reply[n + 1] = u
-  for j = 1, 5 do users_reply[n + 1 + j] = user[j] end
-  users_reply[n + 7] = limits[u]
+  users_told = users_told + 1
+  users_reply[users_told] = {u, user[1], user[2], user[3], user[4], user[5], limits[u]}
 end
 for f in pairs(dirty_features) do
   local list = writes[F[2 * f - 1]]

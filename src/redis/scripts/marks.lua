@@ -24,8 +24,11 @@ local touched = {} -- sets in the order of their first use
 local function era_of(epoch) return (epoch - 1) * ERA_SLOTS end
 
 -- A set that marks are looked up in when it may have some, and added to when it is their `home`.
-local function new_set(key, seconds, known, home)
-  local set = {key = key, seconds = seconds, known = known, home = home, n = 0, marks = {}, events = {}}
+local function new_set(key, seconds, known, home, slot, lasts)
+  local set = {
+    key = key, seconds = seconds, known = known, home = home, n = 0, marks = {}, events = {},
+    slot = slot, first = STRETCHES_MAX, last = -1, lasts = lasts,
+  }
   touched[#touched + 1] = set
   return set
 end
@@ -57,12 +60,11 @@ local function open_slot(number)
 end
 
 local function time_set(slot, generation, stretch, seconds)
-  local newest = generation == slot.generations
-  local set = new_set(slot.key .. ':' .. generation .. ':' .. stretch, seconds, slot.known, newest)
-  set.slot, set.first, set.last = slot, STRETCHES_MAX, -1
   -- What the last mark fell into is there and has its time to live, which reaches past all of the slot.
   local last = slot.record[2 * generation + 2]
-  set.lasts = last >= 0 and stretch == floor(last * slot.record[2 * generation + 1] / STRETCHES_MAX)
+  local lasts = last >= 0 and stretch == floor(last * slot.record[2 * generation + 1] / STRETCHES_MAX)
+  local key, newest = slot.key .. ':' .. generation .. ':' .. stretch, generation == slot.generations
+  local set = new_set(key, seconds, slot.known, newest, slot, lasts)
   slot.sets[generation][stretch] = set
   return set
 end

@@ -1,5 +1,7 @@
 //! Amounts and texts come back as they went in, to the last digit and byte.
 
+use std::sync::Arc;
+
 use tollgate::clickhouse::UsageSource;
 use tollgate::domain::change::Change;
 use tollgate::domain::credits::Credits;
@@ -48,7 +50,7 @@ async fn an_event_keeps_its_split_to_the_microcredit() {
     let database = database().await;
     let mut event = allowed("acme", "ann", 1);
     let [user, team, pool, overage] = [1, 20, 300, 999_999_999_999_679].map(Credits::from_micro);
-    event.event.credits = user + team + pool + overage;
+    Arc::make_mut(&mut event.event).credits = user + team + pool + overage;
     event.verdict.outcome = Outcome::Overage;
     event.verdict.drawn = Drawn { user, team, pool, overage };
     assert_eq!(event.event.credits, Credits::EVENT_MAX);
@@ -62,10 +64,10 @@ async fn an_event_keeps_its_split_to_the_microcredit() {
 async fn every_field_of_an_event_has_its_column() {
     let database = database().await;
     let mut full = allowed("acme", "ann", 7);
-    full.event.input_tokens = Some(u64::MAX);
-    full.event.quantity = Some(0);
-    full.event.hold = Some("h-1".parse().unwrap());
-    full.event.rate_version = Some("r-2".into());
+    Arc::make_mut(&mut full.event).input_tokens = Some(u64::MAX);
+    Arc::make_mut(&mut full.event).quantity = Some(0);
+    Arc::make_mut(&mut full.event).hold = Some("h-1".parse().unwrap());
+    Arc::make_mut(&mut full.event).rate_version = Some("r-2".into());
     full.hold_ignored = true;
     let blocked = [11, 12, 13].map(Credits::from_micro);
     full.verdict.outcome = Outcome::Overage;
@@ -79,7 +81,8 @@ async fn every_field_of_an_event_has_its_column() {
     full.verdict.epoch = 2;
     full.arrived_at = Instant::from_micros(9);
     let mut bare = allowed("acme", "bob", 8);
-    (bare.event.model, bare.event.input_tokens, bare.event.output_tokens) = (None, None, None);
+    let event = Arc::make_mut(&mut bare.event);
+    (event.model, event.input_tokens, event.output_tokens) = (None, None, None);
     bare.verdict.team = None;
     database.store.record(&Rows { events: vec![full, bare], ..Rows::default() }).await.unwrap();
     let event = |id: &str| format!("SELECT toString(tuple(*)) FROM usage_events WHERE id = '{id}'");
@@ -118,10 +121,11 @@ async fn the_sum_of_denials_passes_64_bits() {
 async fn hostile_texts_of_an_event_come_back_byte_for_byte() {
     let database = database().await;
     let mut event = allowed("acme", "ann", 1);
-    for text in [&mut event.event.id, &mut event.event.source] {
+    let named = Arc::make_mut(&mut event.event);
+    for text in [&mut named.id, &mut named.source] {
         *text = hostile().into();
     }
-    event.event.model = Some(hostile().into());
+    Arc::make_mut(&mut event.event).model = Some(hostile().into());
     database.store.record(&Rows { events: vec![event], ..Rows::default() }).await.unwrap();
     for column in ["id", "source", "model"] {
         assert_eq!(one(&database, &format!("SELECT {column} FROM usage_events")).await, hostile());

@@ -1,5 +1,7 @@
 //! Lists newest first: filters, pages that neither repeat nor skip, and values that stay values.
 
+use std::sync::Arc;
+
 use std::collections::BTreeSet;
 
 use tollgate::domain::alert::{Alert, AlertState, Scope};
@@ -40,10 +42,11 @@ async fn events() -> (TestDatabase, Vec<Decision>) {
         (1..=8).map(|n| allowed("acme", ["ann", "bob"][n as usize % 2], n)).collect();
     events[2] = denied("acme", "bob", 3, Credits::whole(7));
     for (event, days) in events.iter_mut().zip(days_ago) {
-        event.event.time = Instant::from_micros(NOW - days * 86_400_000_000);
+        Arc::make_mut(&mut event.event).time = Instant::from_micros(NOW - days * 86_400_000_000);
     }
-    events[1].event.source = HOSTILE.into();
-    (events[4].event.id, events[4].event.model) = (HOSTILE.into(), Some(HOSTILE.into()));
+    Arc::make_mut(&mut events[1].event).source = HOSTILE.into();
+    let fourth = Arc::make_mut(&mut events[4].event);
+    (fourth.id, fourth.model) = (HOSTILE.into(), Some(HOSTILE.into()));
     let mut all = events.clone();
     all.push(allowed("other", "ann", 1));
     database.store.record(&Rows { events: all, ..Rows::default() }).await.unwrap();
@@ -198,7 +201,7 @@ async fn many_events_of_one_instant_are_told_apart() {
     let database = database().await;
     let at_once = |n: u64| {
         let mut event = allowed("acme", "ann", n);
-        event.event.time = Instant::from_micros(NOW);
+        Arc::make_mut(&mut event.event).time = Instant::from_micros(NOW);
         event
     };
     let events: Vec<Decision> = (1..=25).map(at_once).collect();

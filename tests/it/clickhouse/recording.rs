@@ -1,5 +1,7 @@
 //! Writing may be repeated, reordered and late: the views answer the same.
 
+use std::sync::Arc;
+
 use tollgate::clickhouse::{RankingOrder, UsageSource};
 use tollgate::domain::credits::Credits;
 use tollgate::domain::decision::{Drawn, Outcome};
@@ -126,7 +128,8 @@ async fn rows_of_two_months_and_many_chunks_arrive_whole() {
     let store = tollgate::clickhouse::Store::connect(&small).unwrap();
     let december = |sequence: u64| {
         let mut event = allowed("acme", "ann", sequence);
-        event.event.time = Instant::from_micros(NOW + 9 * 86_400_000_000 + sequence as i64);
+        Arc::make_mut(&mut event.event).time =
+            Instant::from_micros(NOW + 9 * 86_400_000_000 + sequence as i64);
         (event.period, event.day) = (day("2026-12-01"), day("2026-12-01"));
         event
     };

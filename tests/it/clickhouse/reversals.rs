@@ -1,5 +1,7 @@
 //! A reversal marks the event's row, once, and no repetition of anything takes the mark away.
 
+use std::sync::Arc;
+
 use tollgate::domain::change::{Change, Reversed};
 use tollgate::domain::credits::Credits;
 use tollgate::domain::decision::{Decision, Drawn, Outcome};
@@ -15,7 +17,8 @@ const HOSTILE: &str = "e'; DROP TABLE usage_events_raw; -- \\' {id:String} \t\n 
 
 fn event() -> Decision {
     let mut event = allowed("acme", "ann", 1);
-    (event.event.id, event.event.source) = (HOSTILE.into(), HOSTILE.into());
+    let named = Arc::make_mut(&mut event.event);
+    (named.id, named.source) = (HOSTILE.into(), HOSTILE.into());
     event
 }
 
@@ -107,7 +110,7 @@ async fn an_entry_of_a_reversal_marks_its_event() {
 async fn an_event_is_found_by_source_and_id_alone() {
     let database = database().await;
     let (old, mut new) = (event(), event());
-    new.event.time = Instant::from_micros(NOW + 60_000_000);
+    Arc::make_mut(&mut new.event).time = Instant::from_micros(NOW + 60_000_000);
     new.verdict.sequence = 2;
     new.verdict.outcome = Outcome::Overage;
     new.verdict.drawn = Drawn { overage: Credits::from_micro(7), ..new.verdict.drawn };

@@ -1,5 +1,7 @@
 //! Small values to write: one line for what a test is about, the rest the same everywhere.
 
+use std::sync::Arc;
+
 use tollgate::domain::credits::Credits;
 use tollgate::domain::decision::{Blocked, Decision, Drawn, Outcome, Reason, Verdict};
 use tollgate::domain::event::{Header, Position, RejectReason, UsageEvent};
@@ -27,7 +29,7 @@ pub fn day(text: &str) -> Day {
 pub fn allowed(of: &str, who: &str, sequence: u64) -> Decision {
     let credits = Credits::from_micro(1_500_000);
     Decision {
-        event: UsageEvent {
+        event: Arc::new(UsageEvent {
             id: format!("e{sequence}").into(),
             source: "app".into(),
             time: Instant::from_micros(NOW + sequence as i64),
@@ -41,7 +43,7 @@ pub fn allowed(of: &str, who: &str, sequence: u64) -> Decision {
             quantity: None,
             hold: None,
             rate_version: None,
-        },
+        }),
         position: Position { partition: 3, offset: 1000 + sequence as i64 },
         period: day("2026-11-01"),
         day: day("2026-11-22"),
@@ -65,7 +67,7 @@ pub fn allowed(of: &str, who: &str, sequence: u64) -> Decision {
 /// The same, denied by the user's limit of 10 credits.
 pub fn denied(of: &str, who: &str, sequence: u64, credits: Credits) -> Decision {
     let mut decision = allowed(of, who, sequence);
-    decision.event.credits = credits;
+    Arc::make_mut(&mut decision.event).credits = credits;
     decision.verdict.outcome = Outcome::Denied;
     decision.verdict.reason = Some(Reason::UserLimit);
     decision.verdict.drawn = Drawn::default();

@@ -1,5 +1,7 @@
 //! Sums of usage: every grouping is what the events say, from whichever table it was read.
 
+use std::sync::Arc;
+
 use std::collections::BTreeMap;
 
 use tollgate::domain::credits::Credits;
@@ -26,9 +28,10 @@ fn event(number: u64) -> Decision {
         _ => allowed("acme", who, number),
     };
     let days = (number % 21) as i64;
-    event.event.time = Instant::from_micros(NOW + days * DAY_MICROS + number as i64);
-    event.event.feature = ["ai_chat", "ai_agent"][number as usize % 2].parse().unwrap();
-    event.event.model = (!number.is_multiple_of(5)).then(|| format!("m-{}", number % 4).into());
+    Arc::make_mut(&mut event.event).time = Instant::from_micros(NOW + days * DAY_MICROS + number as i64);
+    Arc::make_mut(&mut event.event).feature = ["ai_chat", "ai_agent"][number as usize % 2].parse().unwrap();
+    Arc::make_mut(&mut event.event).model =
+        (!number.is_multiple_of(5)).then(|| format!("m-{}", number % 4).into());
     event.verdict.team =
         (!number.is_multiple_of(4)).then(|| ["red", "blue"][number as usize % 2].parse().unwrap());
     event.day = Day::from_number(day("2026-11-22").number() + days as i32);

@@ -81,7 +81,7 @@ impl Story {
             ..crate::ledger::event(&format!("e-{}", self.offset), acme(), at(time))
         };
         let position = Position { partition: 0, offset: self.offset };
-        self.model.decide(&Arrival { event, position, timestamp: at(now) })
+        self.model.decide(&Arrival { event: event.into(), position, timestamp: at(now) })
     }
 
     fn book(&self, period: &str) -> &Book {

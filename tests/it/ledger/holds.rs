@@ -1,5 +1,7 @@
 //! Holds in the real Redis: set aside, settled, voided, expired, each once.
 
+use std::sync::Arc;
+
 use tollgate::domain::change::{Author, Change, Enforcement, Plan, Refusal};
 use tollgate::domain::decision::{Outcome, Reason};
 use tollgate::domain::event::{Arrival, Position};
@@ -58,7 +60,7 @@ fn usage(offset: i64, hold: &str, credits: i64, time: Instant) -> Arrival {
         credits: Credits::whole(credits),
         ..event
     };
-    Arrival { event, position: Position { partition: 0, offset }, timestamp: time }
+    Arrival { event: event.into(), position: Position { partition: 0, offset }, timestamp: time }
 }
 
 async fn held_and_used(ledger: &RedisLedger, period: &str) -> (Credits, Credits, Credits) {
@@ -137,7 +139,7 @@ async fn a_settle_stays_held_until_its_own_event_is_decided() {
     // It does not expire under way, and a stranger's event that names it, even in our name, settles nothing.
     let late = at(400 * SECOND);
     let mut forged = usage(0, "h1", 5, late);
-    forged.event.source = SETTLES.into();
+    Arc::make_mut(&mut forged.event).source = SETTLES.into();
     let effects = ledger.decide(&[forged, usage(1, "h1", 1, late)], &[], late).await.unwrap();
     assert!(effects.decisions.iter().all(|decision| decision.hold_ignored));
     assert_eq!(held_and_used(&ledger, "2026-11-01").await, whole((4, 6, 0)));
@@ -154,7 +156,7 @@ async fn a_settle_stays_held_until_its_own_event_is_decided() {
     });
     assert_eq!(entries.count(), 1, "and one entry in the ledger");
     let mut own = usage(2, "h1", 6, late);
-    own.event.source = SETTLES.into();
+    Arc::make_mut(&mut own.event).source = SETTLES.into();
     let effects = ledger.decide(&[own], &[], late).await.unwrap();
     let verdict = &effects.decisions[0].verdict;
     assert!(!effects.decisions[0].hold_ignored);

@@ -29,7 +29,7 @@ fn at(micros: i64) -> Instant {
 /// An event that happened and arrived so many microseconds from now.
 fn arrival(offset: i64, id: &str, time: i64, arrived: i64) -> Arrival {
     let event = event(id, acme(), at(time));
-    Arrival { event, position: Position { partition: 3, offset }, timestamp: at(arrived) }
+    Arrival { event: event.into(), position: Position { partition: 3, offset }, timestamp: at(arrived) }
 }
 
 async fn planned(name: &str) -> RedisLedger {

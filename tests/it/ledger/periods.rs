@@ -34,7 +34,8 @@ async fn spend(
     arrived: Instant,
 ) -> (String, String, Outcome) {
     let event = event(&format!("e{offset}"), acme(), time);
-    let arrival = Arrival { event, position: Position { partition: 0, offset }, timestamp: arrived };
+    let arrival =
+        Arrival { event: event.into(), position: Position { partition: 0, offset }, timestamp: arrived };
     let effects = ledger.decide(&[arrival], &[], arrived).await.unwrap();
     let decision = &effects.decisions[0];
     (decision.period.to_string(), decision.day.to_string(), decision.verdict.outcome)

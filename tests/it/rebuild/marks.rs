@@ -19,7 +19,7 @@ use crate::support::Installation;
 
 fn arrival(workspace: &WorkspaceId, offset: i64) -> Arrival {
     let event = event(&format!("e{offset}"), workspace.clone(), now());
-    Arrival { event, position: Position { partition: 0, offset }, timestamp: now() }
+    Arrival { event: event.into(), position: Position { partition: 0, offset }, timestamp: now() }
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ fn id(name: &str) -> WorkspaceId {
 
 fn arrival(workspace: &WorkspaceId, offset: i64) -> Arrival {
     let event = event(&format!("e{offset}"), workspace.clone(), now());
-    Arrival { event, position: Position { partition: 0, offset }, timestamp: now() }
+    Arrival { event: event.into(), position: Position { partition: 0, offset }, timestamp: now() }
 }
 
 async fn planned(ledger: &RedisLedger, workspace: &WorkspaceId) {

@@ -70,7 +70,7 @@ impl World {
     fn arrived(&self, event: UsageEvent) -> Arrival {
         let offset = self.delivered.len() as i64;
         let partition = offset as i32 % 2;
-        Arrival { event, position: Position { partition, offset }, timestamp: self.now }
+        Arrival { event: event.into(), position: Position { partition, offset }, timestamp: self.now }
     }
 
     fn spend(&self, spend: &Spend) -> Arrival {
@@ -130,7 +130,7 @@ impl World {
             Op::Keep(_) | Op::Stale(_) | Op::Lose(..) => {} // here Redis loses everything, at the end of a life
             Op::Resend(n) => {
                 let Some(first) = self.delivered.get(n % self.delivered.len().max(1)) else { return };
-                let again = self.arrived(first.event.clone());
+                let again = self.arrived((*first.event).clone());
                 self.delivered.push(again.clone());
                 self.decide(&[again]).await;
             }

@@ -3,6 +3,7 @@
 //! and [`super::touched`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::bugs::Bug;
 use super::outbox::{Note, Shard, nets, shard_of};
@@ -96,7 +97,7 @@ impl Books {
                         effects.settled_before += 1;
                         if self.aged && self.bug == Some(Bug::ForgetsInTime) {
                             let mut anew = arrival.clone();
-                            anew.event.id = format!("{}-anew", anew.event.id).into();
+                            Arc::make_mut(&mut anew.event).id = format!("{}-anew", anew.event.id).into();
                             self.invented(&anew, now, &mut touched);
                         }
                     }
@@ -136,7 +137,7 @@ impl Books {
         let verdict = self.model.decide(arrival);
         if self.bug == Some(Bug::DebitsTwice) && arrival.position.offset % 11 == 5 {
             let mut twice = arrival.clone();
-            twice.event.id = format!("{}-twice", event.id).into();
+            Arc::make_mut(&mut twice.event).id = format!("{}-twice", event.id).into();
             self.invented(&twice, now, &mut Touched::default());
         }
         let refused = verdict.reason == Some(Reason::UserLimit) && verdict.outcome == Outcome::Denied;
@@ -189,7 +190,7 @@ impl Books {
         change.limit = Some(Some(crate::domain::change::LimitSetting::None));
         self.model.change(id, &Change::User(change.clone()), now).unwrap();
         let mut more = arrival.clone();
-        more.event.id = format!("{}-past", more.event.id).into();
+        Arc::make_mut(&mut more.event).id = format!("{}-past", more.event.id).into();
         let decision = self.invented(&more, now, touched);
         change.limit = Some(None);
         self.model.change(id, &Change::User(change), now).unwrap();

@@ -105,7 +105,7 @@ const PLANTED: [Bug; 40] = [
     bug("a hold changes the balances under the old version", Law::Grows, "hold",
         ["  space.head[5] = space.head[5] + 1\n", ""]),
     bug("a cell is told without its credits", Law::Told, "decide",
-        ["cells_reply[n + 1 + j] = cells[place + j]", "cells_reply[n + 1 + j] = j > 1 and cells[place + j] or 0"]),
+        ["c, cells[p + 1], cells[p + 2]", "c, 0, cells[p + 2]"]),
     // Missing is never zero.
     bug("what is older than what was seen is used", Law::Refuses, "lib",
         ["(head[1] == epoch_seen and version(head) < version_seen)", "false"]),

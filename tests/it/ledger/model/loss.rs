@@ -163,7 +163,7 @@ impl Run<'_> {
     async fn refuses(&self, ledger: &RedisLedger, id: &WorkspaceId) {
         let event = event("lost", id.clone(), self.now);
         let position = Position { partition: 9, offset: 1 };
-        let arrival = Arrival { event, position, timestamp: self.now };
+        let arrival = Arrival { event: event.into(), position, timestamp: self.now };
         let wish = Wish { user: user(0), feature: feature(0), credits: Credits::ZERO };
         let make = HoldRequest::Make { hold: hold(9), wish: wish.clone(), ttl_seconds: 300 };
         let top_up = Change::TopUp { credits: Credits::whole(1) };

@@ -106,7 +106,11 @@ impl<'a> Run<'a> {
 
     fn arrived(&self, event: UsageEvent, offset: i64) -> Arrival {
         // A workspace's events come in two partitions, as after partitions were added.
-        Arrival { event, position: Position { partition: offset as i32 % 2, offset }, timestamp: self.now }
+        Arrival {
+            event: event.into(),
+            position: Position { partition: offset as i32 % 2, offset },
+            timestamp: self.now,
+        }
     }
 
     pub async fn step(&mut self, op: &Op) {
@@ -126,7 +130,7 @@ impl<'a> Run<'a> {
             }
             Op::Resend(n) => {
                 let Some(first) = self.delivered.get(n % self.delivered.len().max(1)) else { return };
-                let again = self.arrived(first.event.clone(), self.delivered.len() as i64);
+                let again = self.arrived((*first.event).clone(), self.delivered.len() as i64);
                 self.delivered.push(again.clone());
                 self.decide(&[again]).await;
             }
