@@ -10,7 +10,7 @@ async fn a_new_store_is_migrated_once() {
     let refused = database.store.check().await.unwrap_err();
     assert!(matches!(refused, WarehouseError::Unmigrated { found: 0, .. }), "{refused}");
     assert!(refused.to_string().contains("run `tollgate migrate`"), "{refused}");
-    let all = ["usage", "accounts", "dead_letters", "reports", "arrival"];
+    let all = ["usage", "accounts", "dead_letters", "reports", "arrival", "workspaces"];
     assert_eq!(database.store.migrate().await.unwrap(), all);
     database.store.check().await.unwrap();
     assert!(database.store.migrate().await.unwrap().is_empty());
@@ -20,11 +20,11 @@ async fn a_new_store_is_migrated_once() {
 #[tokio::test]
 async fn a_half_applied_migration_is_applied_again() {
     let database = database().await;
-    record(&database, "ALTER TABLE schema_migrations DELETE WHERE version = 5 SETTINGS mutations_sync = 1")
+    record(&database, "ALTER TABLE schema_migrations DELETE WHERE version = 6 SETTINGS mutations_sync = 1")
         .await;
     let refused = database.store.check().await.unwrap_err();
-    assert!(matches!(refused, WarehouseError::Unmigrated { found: 4, wanted: 5, .. }), "{refused}");
-    assert_eq!(database.store.migrate().await.unwrap(), ["arrival"]);
+    assert!(matches!(refused, WarehouseError::Unmigrated { found: 5, wanted: 6, .. }), "{refused}");
+    assert_eq!(database.store.migrate().await.unwrap(), ["workspaces"]);
     database.store.check().await.unwrap();
 }
 
