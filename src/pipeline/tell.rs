@@ -42,7 +42,7 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         let letters = batches.iter().flat_map(|batch| &batch.dead_letters);
         let letters = letters.map(|letter| dead_letter::message(letter, bytes_max));
         let decisions = async {
-            for round in rounds(batches) {
+            for round in rounds(messages_of(batches)) {
                 self.publish(&self.topics.decisions, round).await?;
             }
             Ok(())
@@ -60,27 +60,58 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     }
 }
 
-/// The decisions as messages, those of one partition together and in their order; a round has of each what one request
-/// takes. While a request is under way, whatever else waits for its partition keeps an idempotent producer of
-/// librdkafka 2.12 spinning.
-fn rounds(batches: &[Decided]) -> Vec<Vec<Message>> {
+/// The decisions as messages, those of one partition together and in their order.
+fn messages_of(batches: &[Decided]) -> impl Iterator<Item = (i32, Message)> {
     let mut decisions: Vec<&Decision> = batches.iter().flat_map(|batch| &batch.effects.decisions).collect();
     decisions.sort_by_key(|decision| decision.position.partition);
+    decisions.into_iter().map(|decision| (decision.position.partition, messages::decision(decision)))
+}
+
+/// Rounds of messages, of each partition what one request takes. While a request is under way, whatever else waits for
+/// its partition keeps an idempotent producer of librdkafka 2.12 spinning.
+fn rounds(messages: impl Iterator<Item = (i32, Message)>) -> Vec<Vec<Message>> {
     let mut rounds: Vec<Vec<Message>> = Vec::new();
-    for of_partition in decisions.chunk_by(|a, b| a.position.partition == b.position.partition) {
-        let (mut round, mut bytes) = (0, 0);
-        for message in of_partition.iter().copied().map(messages::decision) {
-            let length = |text: &Option<Vec<u8>>| text.as_ref().map_or(0, Vec::len);
-            let own = length(&message.key) + length(&message.payload) + RECORD_BYTES;
-            if bytes + own > REQUEST_BYTES {
-                (round, bytes) = (round + 1, 0);
-            }
-            bytes += own;
-            if rounds.len() <= round {
-                rounds.resize_with(round + 1, Vec::new);
-            }
-            rounds[round].push(message);
+    let (mut current, mut round, mut bytes) = (None, 0, 0);
+    for (partition, message) in messages {
+        if current != Some(partition) {
+            (current, round, bytes) = (Some(partition), 0, 0);
         }
+        let length = |text: &Option<Vec<u8>>| text.as_ref().map_or(0, Vec::len);
+        let own = length(&message.key) + length(&message.payload) + RECORD_BYTES;
+        if bytes > 0 && bytes + own > REQUEST_BYTES {
+            (round, bytes) = (round + 1, 0);
+        }
+        bytes += own;
+        if rounds.len() <= round {
+            rounds.resize_with(round + 1, Vec::new);
+        }
+        rounds[round].push(message);
     }
     rounds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message of so many kilobytes that is known by its key.
+    fn message(number: u8, kilobytes: usize) -> Message {
+        Message { key: Some(vec![number]), payload: Some(vec![0; kilobytes * 1000]), headers: Vec::new() }
+    }
+
+    fn keys(messages: Vec<(i32, Message)>) -> Vec<Vec<u8>> {
+        let number = |message: &Message| message.key.as_ref().unwrap()[0];
+        rounds(messages.into_iter()).iter().map(|round| round.iter().map(number).collect()).collect()
+    }
+
+    #[test]
+    fn a_round_has_of_each_partition_what_one_request_takes() {
+        let small = (0..3).map(|n| (1, message(n, 1))).collect();
+        assert_eq!(keys(small), [[0, 1, 2]]);
+        let large = [(1, 400), (1, 400), (1, 400), (2, 800), (2, 950), (2, 1), (3, 1)];
+        let large =
+            large.iter().zip(0..).map(|((partition, size), n)| (*partition, message(n, *size))).collect();
+        assert_eq!(keys(large), [vec![0, 1, 3, 6], vec![2, 4], vec![5]]);
+        assert!(keys(Vec::new()).is_empty());
+    }
 }

@@ -68,7 +68,7 @@ impl Joined {
             !std::mem::replace(&mut line.served, true)
         });
         if first {
-            tokio::spawn(Arc::clone(self).serve(shard));
+            tokio::spawn(Serving { joined: Arc::clone(self), shard, done: false }.serve());
         }
         let given_up = |_| RedisError::Server((ErrorKind::Io, "the call was given up").into());
         answered.await.unwrap_or_else(|gone| Err(given_up(gone)))
@@ -76,28 +76,6 @@ impl Joined {
 
     fn of<T>(&self, shard: u16, work: impl FnOnce(&mut Line) -> T) -> T {
         work(&mut self.lines[usize::from(shard)].lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    async fn serve(self: Arc<Self>, shard: u16) {
-        loop {
-            let waiting: Vec<Waiting> = self.of(shard, |line| {
-                line.served = !line.waiting.is_empty();
-                line.waiting.drain(..line.waiting.len().min(JOINED_MAX)).collect()
-            });
-            if waiting.is_empty() {
-                return;
-            }
-            let mut answers = self.call(shard, &waiting).await;
-            for Waiting { answer, .. } in waiting {
-                let given = match &mut answers {
-                    Ok(answers) => {
-                        answers.next().ok_or_else(|| Malformed("an answer is missing".to_owned()).into())
-                    }
-                    Err(fault) => Err(fault.clone()),
-                };
-                let _ = answer.send(given); // whoever asked may have gone
-            }
-        }
     }
 
     async fn call(&self, shard: u16, waiting: &[Waiting]) -> Result<std::vec::IntoIter<Answer>, RedisError> {
@@ -122,5 +100,77 @@ impl Joined {
         let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
         read_books(&mut input, now, &mut touched)?;
         Ok(answers)
+    }
+}
+
+/// Whoever serves a line, until nobody waits in it.
+struct Serving {
+    joined: Arc<Joined>,
+    shard: u16,
+    done: bool,
+}
+
+impl Serving {
+    async fn serve(mut self) {
+        loop {
+            let waiting: Vec<Waiting> = self.joined.of(self.shard, |line| {
+                line.served = !line.waiting.is_empty();
+                line.waiting.drain(..line.waiting.len().min(JOINED_MAX)).collect()
+            });
+            if waiting.is_empty() {
+                self.done = true;
+                return;
+            }
+            let mut answers = self.joined.call(self.shard, &waiting).await;
+            for Waiting { answer, .. } in waiting {
+                let given = match &mut answers {
+                    Ok(answers) => {
+                        answers.next().ok_or_else(|| Malformed("an answer is missing".to_owned()).into())
+                    }
+                    Err(fault) => Err(fault.clone()),
+                };
+                let _ = answer.send(given); // whoever asked may have gone
+            }
+        }
+    }
+}
+
+impl Drop for Serving {
+    /// Of one that ended on the way: its line is left as if nobody had come, and who waits there learns it.
+    fn drop(&mut self) {
+        if !self.done {
+            self.joined.of(self.shard, |line| *line = Line::default());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis::Settings;
+
+    #[tokio::test]
+    async fn a_line_whose_server_died_is_served_by_the_next() {
+        let settings = Settings {
+            url: "redis://127.0.0.1:1/0".to_owned(), // nobody listens there
+            name: "joined".to_owned(),
+            shards: 1,
+            call_events_max: 1,
+            call_users_max: 1,
+            connect_timeout_ms: 1000,
+            response_timeout_ms: 1000,
+        };
+        let link = Arc::new(Link::new(&settings).unwrap());
+        let joined = Joined::new(link, Script::new("return 1"), Keys::new("joined", 1), Arc::default());
+        let (answer, answered) = oneshot::channel();
+        joined.of(0, |line| {
+            let waiting = Waiting { request: Packer::default(), now: Instant::default(), answer };
+            *line = Line { waiting: vec![waiting], served: true };
+        });
+        drop(Serving { joined: Arc::clone(&joined), shard: 0, done: false });
+        assert!(answered.await.is_err(), "who waited learns that nobody will answer");
+        // Asked and answered, even if with a fault: somebody served the line.
+        let answer = joined.ask(0, Packer::default(), Instant::default()).await;
+        assert!(!matches!(answer, Ok(_)) && !joined.of(0, |line| line.served));
     }
 }

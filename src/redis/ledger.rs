@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use ::redis::Script;
 use futures::future::join_all;
 use hashbrown::HashMap;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::joined::Joined;
 use super::keys::Keys;
@@ -27,6 +27,11 @@ const PLACING_ATTEMPTS: usize = 8;
 
 /// More values a script cannot hand to one command, or take from a list.
 const CALL_EVENTS_LIMIT: usize = 2_500;
+
+/// Events of a batch that are under way in Redis at once, at most, in two shards at least: it answers one connection
+/// after the other, and a check waits for all that was sent before it on another.
+const TURN_EVENTS: usize = 512;
+const TURNS: usize = 2;
 
 /// What the consumer knows of one shard.
 #[derive(Default)]
@@ -67,6 +72,8 @@ pub struct RedisLedger {
     call_bounds: (usize, usize),
     /// One lock a shard: calls to a shard follow each other, so that no event overtakes an earlier one.
     shards: Vec<Mutex<Shard>>,
+    /// Room for the events that are under way.
+    turns: Semaphore,
     /// What the office knows; it places by itself, and waits for no batch.
     desk: std::sync::Mutex<HashMap<WorkspaceId, Known>>,
     /// Checks wait here for the next call of their shard, and holds.
@@ -114,6 +121,7 @@ impl RedisLedger {
                 settings.call_users_max.clamp(1, CALL_EVENTS_LIMIT),
             ),
             shards: (0..keys.shards()).map(|_| Mutex::default()).collect(),
+            turns: Semaphore::new(TURNS * TURN_EVENTS),
             desk: std::sync::Mutex::default(),
             touched,
             keys,
@@ -180,6 +188,8 @@ impl RedisLedger {
         now: Instant,
     ) -> Result<(Vec<(usize, Decision)>, Effects), RedisError> {
         let arrivals: Vec<&Arrival> = events.iter().map(|(_, arrival)| *arrival).collect();
+        // Never closed: it cannot fail.
+        let _turn = self.turns.acquire_many(arrivals.len().clamp(1, TURN_EVENTS) as u32).await;
         let mut here = self.shards[shard].lock().await;
         let Shard { known, trimmed } = &mut *here;
         let (mut numbered, mut effects, mut from) = (Vec::with_capacity(events.len()), Effects::default(), 0);

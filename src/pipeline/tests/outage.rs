@@ -31,6 +31,22 @@ async fn without_clickhouse_deciding_goes_on_until_the_queues_are_full() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn small_batches_wait_for_the_tables_by_their_events() {
+    let mut world = World::new();
+    world.fill(600);
+    world.tables.troubles.away_for(MINUTE);
+    let mut process = world.start();
+    // Batches of 3: a handful of them would fill a queue that counts batches.
+    while tokio::time::timeout(SECOND, process.feed(&world, 1)).await.is_ok() {}
+    let decided = world.ledger.decided();
+    assert!(decided >= ROWS_WAITING_MAX * 3 / 4, "{decided} events were decided meanwhile");
+    process.pass(&world, MINUTE).await;
+    process.feed_all(&world, 5).await;
+    process.end(&world).await.unwrap();
+    world.verify();
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_store_away_in_its_turn() {
     let mut world = World::new();
     world.fill(300);
