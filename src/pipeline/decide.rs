@@ -77,6 +77,7 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
                 if let Some(mut part) = part {
                     let rows = part.effects.decisions.len() + part.dead_letters.len();
                     let wanted = u32::try_from(rows.clamp(1, rows_max)).unwrap_or(u32::MAX);
+                    // Never closed: it cannot fail.
                     part.room = Arc::clone(&room).acquire_many_owned(wanted).await.ok();
                     if decided.send(part).is_err() {
                         return Ok(()); // a later stage has stopped and says why

@@ -36,7 +36,7 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         Ok(())
     }
 
-    /// Returns when Kafka has acknowledged all of it; a failed call is repeated as a whole.
+    /// Returns when Kafka has acknowledged all of it; a failed round is repeated as a whole.
     async fn tell(&self, batches: &[Decided]) -> Result<(), Stopped> {
         let bytes_max = self.topics.dead_letter_bytes_max;
         let letters = batches.iter().flat_map(|batch| &batch.dead_letters);

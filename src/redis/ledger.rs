@@ -28,8 +28,8 @@ const PLACING_ATTEMPTS: usize = 8;
 /// More values a script cannot hand to one command, or take from a list.
 const CALL_EVENTS_LIMIT: usize = 2_500;
 
-/// Events of a batch that are under way in Redis at once, at most, in two shards at least: it answers one connection
-/// after the other, and a check waits for all that was sent before it on another.
+/// What one shard's events take of the room in Redis, at most, and how many shards so large are under way at once; more
+/// when they are small. Redis answers one connection after the other: a check waits for all that was sent on this one.
 const TURN_EVENTS: usize = 512;
 const TURNS: usize = 2;
 

@@ -1,8 +1,7 @@
 //! Sums of usage: every grouping is what the events say, from whichever table it was read.
 
-use std::sync::Arc;
-
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tollgate::domain::credits::Credits;
 use tollgate::domain::decision::{Decision, Drawn, Outcome};
