@@ -63,7 +63,7 @@ pub struct ConsumerSettings {
     pub batch_records_max: NonZeroUsize,
     /// Most bytes in a batch, but for its last record.
     pub batch_bytes_max: NonZeroUsize,
-    /// How long the first record of a batch waits for others, in milliseconds.
+    /// How long the first record of a batch waits for others, in milliseconds; longer while the pipeline has no room.
     pub batch_linger_ms: u64,
     /// Batches that may wait for the pipeline before fetching pauses.
     pub batches_in_flight_max: NonZeroUsize,

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant as Clock};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::decode::{Decoded, Seen};
 use super::retry::patiently;
 use super::under_way::Guard;
-use super::{Pipeline, Stopped, decode};
+use super::{Pipeline, Stopped};
 use crate::crash;
 use crate::domain::WorkspaceId;
 use crate::domain::decision::{Decision, Outcome};
@@ -19,7 +20,7 @@ use crate::domain::model::SETTLES;
 use crate::domain::period::Instant;
 use crate::domain::ports::{Ledger, Warehouse};
 use crate::domain::record::DeadLetter;
-use crate::kafka::{Batch, Publish, Ticket};
+use crate::kafka::{Publish, Ticket};
 use crate::metrics;
 
 /// How often it is looked whether a workspace is still being rebuilt while its events wait.
@@ -39,41 +40,27 @@ pub struct Decided {
     pub room: Option<OwnedSemaphorePermit>,
 }
 
-/// A batch, or what is left of it, that is to be decided.
-struct Undecided {
-    ticket: Ticket,
-    arrivals: Vec<Arrival>,
-    dead_letters: Vec<DeadLetter>,
-}
-
 impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     pub(super) async fn decide_all(
         &self,
-        mut batches: mpsc::Receiver<Batch>,
+        mut decoded: mpsc::Receiver<Decoded>,
         decided: mpsc::UnboundedSender<Decided>,
     ) -> Result<(), Stopped> {
         let rows_max = self.settings.record_rows_waiting_max.get().min(Semaphore::MAX_PERMITS);
         let room = Arc::new(Semaphore::new(rows_max));
-        let (mut rejected, mut counted) = (decode::Seen::default(), decode::Seen::default());
-        let mut waiting = Vec::new();
-        while let Some(batch) = self.next(&mut batches, &waiting).await {
-            crash::point("after_poll");
-            // 1. Decode. A broken record becomes a dead letter and never stops the others.
-            waiting.extend(batch.map(|Batch { ticket, records }| {
-                let decode::Decoded { arrivals, dead_letters } =
-                    decode::sort(records, &self.rules, &self.topics.events, &mut rejected);
-                Undecided { ticket, arrivals, dead_letters }
-            }));
+        let (mut counted, mut waiting) = (Seen::default(), Vec::new());
+        while let Some(next) = self.next(&mut decoded, &waiting).await {
+            waiting.extend(next);
             if self.abort.is_cancelled() {
                 return Err(Stopped::Aborted);
             }
-            // 2. Decide, the oldest first. Redis away: retried here, the consumer pauses behind us, nothing is
+            // 1. Decide, the oldest first. Redis away: retried here, the consumer pauses behind us, nothing is
             //    committed. A workspace that is being rebuilt: only its own events wait, and stay in order.
             let mut still = BTreeSet::new();
-            for undecided in std::mem::take(&mut waiting) {
-                let (part, rest) = self.decide(undecided, &mut still, &mut counted).await?;
+            for batch in std::mem::take(&mut waiting) {
+                let (part, rest) = self.decide(batch, &mut still, &mut counted).await?;
                 waiting.extend(rest);
-                // 3. Hand on, when there is room. The ticket goes with the last part, and is finished last.
+                // 2. Hand on, when there is room. The ticket goes with the last part, and is finished last.
                 if let Some(mut part) = part {
                     let rows = part.effects.decisions.len() + part.dead_letters.len();
                     let wanted = u32::try_from(rows.clamp(1, rows_max)).unwrap_or(u32::MAX);
@@ -91,16 +78,16 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     /// The next batch, or nothing after a while as long as others wait; none when all is decided and no more comes.
     async fn next(
         &self,
-        batches: &mut mpsc::Receiver<Batch>,
-        waiting: &[Undecided],
-    ) -> Option<Option<Batch>> {
+        decoded: &mut mpsc::Receiver<Decoded>,
+        waiting: &[Decoded],
+    ) -> Option<Option<Decoded>> {
         if waiting.is_empty() {
-            return batches.recv().await.map(Some);
+            return decoded.recv().await.map(Some);
         }
-        let events: usize = waiting.iter().map(|undecided| undecided.arrivals.len()).sum();
+        let events: usize = waiting.iter().map(|batch| batch.arrivals.len()).sum();
         let room = events < self.settings.waiting_events_max;
         let more = async {
-            if room && let Some(batch) = batches.recv().await {
+            if room && let Some(batch) = decoded.recv().await {
                 return batch;
             }
             std::future::pending().await
@@ -111,11 +98,11 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     /// Decides what can be decided now, and answers that and the rest.
     async fn decide(
         &self,
-        undecided: Undecided,
+        batch: Decoded,
         still: &mut BTreeSet<WorkspaceId>,
-        counted: &mut decode::Seen,
-    ) -> Result<(Option<Decided>, Option<Undecided>), Stopped> {
-        let Undecided { ticket, mut arrivals, dead_letters } = undecided;
+        counted: &mut Seen,
+    ) -> Result<(Option<Decided>, Option<Decoded>), Stopped> {
+        let Decoded { ticket, mut arrivals, dead_letters } = batch;
         let mut held = Vec::new();
         let (effects, attempts, under_way) = loop {
             still.extend(self.ledger.standing_still());
@@ -136,7 +123,7 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
         }
         let some = !arrivals.is_empty() || !dead_letters.is_empty();
         let part = some.then_some(Decided { ticket: None, under_way, effects, dead_letters, room: None });
-        Ok((part, Some(Undecided { ticket, arrivals: held, dead_letters: Vec::new() })))
+        Ok((part, Some(Decoded { ticket, arrivals: held, dead_letters: Vec::new() })))
     }
 
     /// The effects, and how many attempts they took; none when a workspace among them has to be rebuilt first.
@@ -192,7 +179,7 @@ pub fn now() -> Instant {
 
 /// Counts what was decided here first. After a failed attempt a first answer may come as a repeat: an
 /// event counts then, unless this process has counted it.
-fn count(decisions: &[Decision], attempts: usize, counted: &mut decode::Seen) {
+fn count(decisions: &[Decision], attempts: usize, counted: &mut Seen) {
     let mut outcomes =
         [(Outcome::Allowed, 0), (Outcome::Overage, 0), (Outcome::Denied, 0), (Outcome::Duplicate, 0)];
     for decision in decisions {

@@ -107,16 +107,19 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     pub async fn run(self: Arc<Self>, batches: mpsc::Receiver<Batch>) -> Result<(), Stopped> {
         // Bounded by their rows and not by their number: small batches, that came while a flush was written, wait
         // for it without stopping those behind them.
+        let (decoded, undecided) = mpsc::channel(1);
         let (decided, waiting) = mpsc::unbounded_channel();
         let (told, acknowledged) = mpsc::unbounded_channel();
-        let (decider, teller) = (Arc::clone(&self), Arc::clone(&self));
-        let deciding = stage(async move { decider.decide_all(batches, decided).await });
+        let (decoder, decider, teller) = (Arc::clone(&self), Arc::clone(&self), Arc::clone(&self));
+        let decoding = stage(async move { decoder.decode_all(batches, decoded).await });
+        let deciding = stage(async move { decider.decide_all(undecided, decided).await });
         let telling = stage(async move { teller.tell_all(waiting, told).await });
         // The last first: a stage ends when the one before has, or for a reason of its own. Then the
         // stages before are dropped, which ends them wherever they wait.
         self.record_all(acknowledged).await?;
         telling.await.unwrap_or_else(panicked)?;
-        deciding.await.unwrap_or_else(panicked)
+        deciding.await.unwrap_or_else(panicked)?;
+        decoding.await.unwrap_or_else(panicked)
     }
 }
 

@@ -107,6 +107,12 @@ impl<'a> Unpacker<'a> {
             .map_err(|fault| malformed("an array", &fault))
     }
 
+    /// Opens an array of so many values.
+    pub fn array_of(&mut self, expected: usize) -> Result<(), Malformed> {
+        let len = self.array()?;
+        if len == expected { Ok(()) } else { Err(Malformed(format!("{len} values instead of {expected}"))) }
+    }
+
     /// Whether an array comes next.
     pub fn is_array(&self) -> bool {
         self.0.first().is_some_and(|byte| matches!(byte, 0x90..=0x9f | 0xdc | 0xdd))
@@ -174,7 +180,8 @@ mod tests {
         assert_eq!(reader.array(), Ok(3));
         assert_eq!(reader.int(), Ok(-(1 << 53)));
         assert_eq!(reader.text(), Ok("ann"));
-        assert_eq!(reader.array(), Ok(4));
+        assert!(Unpacker::new(&bytes).array_of(2).is_err());
+        assert_eq!(reader.array_of(4), Ok(()));
         assert_eq!(reader.ints(), Ok([0, 127, 128, 8_000_000_000_000_000]));
         assert!(reader.int().is_err());
     }

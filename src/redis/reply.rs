@@ -117,7 +117,7 @@ fn read_done(input: &mut Unpacker<'_>, request: &Request<'_>, now: Instant) -> R
         .collect();
     read_accounts(input, &mut done, request, &told)?;
     for _ in 0..input.array()? {
-        let _values = input.array()?;
+        input.array_of(8)?;
         done.rollups.push(read_cell(input, request, &told)?);
     }
     Ok(done)
@@ -177,7 +177,7 @@ fn read_accounts(
         done.balances.push(told[group].balance(team, input.ints()?, 0, -1));
     }
     for _ in 0..input.array()? {
-        let _values = input.array()?;
+        input.array_of(7)?;
         let (group, user) = request.users[place(input.int()?)?];
         let (sums, [spent, limit]) = (input.ints()?, input.ints()?);
         done.balances.push(told[group].balance(Account::User(user.clone()), sums, spent, limit));

@@ -362,6 +362,28 @@ async fn a_slow_receiver_pauses_the_consumer_and_loses_and_repeats_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_grows_while_the_receiver_is_busy() {
+    let mut settings = prepared("grows").await;
+    settings.consumer.batches_in_flight_max = NonZeroUsize::MIN;
+    let mut consumer = Running::start(&settings);
+    publish(&settings, 20).await;
+    eventually("a batch waits", || consumer.batches.len() == 1).await;
+    // Far apart, compared with the 5 ms that a batch lingers.
+    for _ in 0..3 {
+        publish(&settings, 20).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let (first, second) = (consumer.batch().await, consumer.batch().await);
+    assert_eq!(first.records.len() + second.records.len(), 80);
+    for batch in [first, second] {
+        consumer.handle.offsets().finish(batch.ticket);
+    }
+    consumer.stop().await;
+    assert_eq!(committed(&settings), ends(&settings));
+    remove(&settings).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_without_a_receiver_ends_with_an_error() {
     let settings = prepared("orphan").await;
     publish(&settings, 1).await;

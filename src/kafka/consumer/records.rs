@@ -2,6 +2,7 @@
 //! decoder, which knows what to do with it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant as Clock;
 
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 
@@ -16,10 +17,13 @@ pub(super) struct Pending {
     pub(super) records: Vec<Record>,
     /// Their keys, payloads and header values.
     pub(super) bytes: usize,
+    /// When the first of them came.
+    pub(super) since: Option<Clock>,
 }
 
 impl Pending {
     pub(super) fn push(&mut self, record: Record) {
+        self.since.get_or_insert_with(Clock::now);
         self.bytes += size(&record);
         self.records.push(record);
     }
@@ -28,11 +32,12 @@ impl Pending {
     pub(super) fn forget(&mut self, partitions: &[i32]) {
         self.records.retain(|record| !partitions.contains(&record.position.partition));
         self.bytes = self.records.iter().map(size).sum();
+        self.since = self.since.filter(|_| !self.records.is_empty());
     }
 
     /// Takes everything, leaving room for as much.
     pub(super) fn take(&mut self) -> Vec<Record> {
-        self.bytes = 0;
+        (self.bytes, self.since) = (0, None);
         let room = self.records.len();
         std::mem::replace(&mut self.records, Vec::with_capacity(room))
     }
@@ -125,6 +130,11 @@ mod tests {
         assert_eq!((pending.bytes, last_offsets(&pending.records)), (40, vec![(0, 6), (1, 9), (2, 0)]));
         pending.forget(&[1, 2]);
         assert_eq!((pending.bytes, last_offsets(&pending.records)), (16, vec![(0, 6)]));
+        assert!(pending.since.is_some());
         assert_eq!((pending.take().len(), pending.bytes, pending.records.len()), (2, 0, 0));
+        assert_eq!(pending.since, None);
+        pending.push(record(3, 1));
+        pending.forget(&[3]);
+        assert_eq!(pending.since, None);
     }
 }

@@ -104,24 +104,32 @@ impl Consumer {
         Ok(())
     }
 
-    /// 1. Polls until the batch is full, its first record has lingered, or nothing comes.
+    /// 1. Polls until the batch is due, or nothing comes. A busy pipeline makes larger batches, which cost less an
+    ///    event: as long as it has no room, a batch that has lingered goes on growing.
     fn collect(&mut self) -> Result<(), KafkaError> {
-        let linger = Duration::from_millis(self.settings.batch_linger_ms);
-        let mut wait = IDLE_POLL;
-        let mut deadline = None;
-        while !self.is_full() {
-            let came = self.poll(wait)?;
-            let now = Instant::now();
-            if !came && deadline.is_none() {
-                return Ok(());
-            }
-            wait = deadline.get_or_insert(now + linger).saturating_duration_since(now);
-            // The driver counts in milliseconds.
-            if wait < Duration::from_millis(1) {
-                return Ok(());
+        let started = Instant::now();
+        while !self.is_due() {
+            let wait =
+                self.pending.since.map_or(IDLE_POLL, |since| self.linger().saturating_sub(since.elapsed()));
+            let came = self.poll(wait.max(FULL_WAIT))?;
+            // Commits and the watchdog have their turn, too.
+            if started.elapsed() >= IDLE_POLL || (!came && self.pending.records.is_empty()) {
+                break;
             }
         }
         Ok(())
+    }
+
+    /// Whether the batch is full, or its first record has lingered and there is room for it.
+    fn is_due(&self) -> bool {
+        let room = || self.batches.capacity() > 0 || self.batches.is_closed();
+        // The driver counts in milliseconds: less is not waited for.
+        let lingered = |since: Instant| since.elapsed() + FULL_WAIT > self.linger();
+        self.is_full() || (self.pending.since.is_some_and(lingered) && room())
+    }
+
+    fn linger(&self) -> Duration {
+        Duration::from_millis(self.settings.batch_linger_ms)
     }
 
     fn is_full(&self) -> bool {
@@ -159,12 +167,12 @@ impl Consumer {
         }
     }
 
-    /// 2. Hands the batch over. While there is no room it stays here: first comes a short wait, then
-    ///    the partitions are paused and only callbacks are polled.
+    /// 2. Hands the batch over when it is due. A full one for which there is no room stays here: first comes a short
+    ///    wait, then the partitions are paused and only callbacks are polled.
     fn deliver(&mut self) -> Result<(), KafkaError> {
         let full_since = Instant::now();
         let pause_after = Duration::from_millis(self.settings.pause_after_ms);
-        while !self.pending.records.is_empty() && !self.shutdown.is_cancelled() {
+        while self.is_due() && !self.shutdown.is_cancelled() {
             match self.batches.clone().try_reserve() {
                 Ok(permit) => {
                     let records = self.pending.take();
