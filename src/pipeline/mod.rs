@@ -105,9 +105,9 @@ impl<L: Ledger, W: Warehouse, P: Publish> Pipeline<L, W, P> {
     /// Runs until the batches end; everything that was taken is then written. Errors: a store
     /// refused for good, or `abort` was cancelled while one was away; nothing of that is committed.
     pub async fn run(self: Arc<Self>, batches: mpsc::Receiver<Batch>) -> Result<(), Stopped> {
-        // Bounded by their rows and not by their number: small batches, that came while a flush was written, wait
-        // for it without stopping those behind them.
         let (decoded, undecided) = mpsc::channel(1);
+        // Bounded by the rows of what is decided and not by number: small batches, that came while a flush was written,
+        // wait for it without stopping those behind them.
         let (decided, waiting) = mpsc::unbounded_channel();
         let (told, acknowledged) = mpsc::unbounded_channel();
         let (decoder, decider, teller) = (Arc::clone(&self), Arc::clone(&self), Arc::clone(&self));
