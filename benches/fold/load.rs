@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tollgate::domain::event::{Arrival, Position, UsageEvent};
 use tollgate::domain::period::Instant;
 use tollgate::domain::{Credits, FeatureId, UserId, WorkspaceId};
+use tollgate::simulate::Rng;
 
 /// Partitions that workspaces are spread over.
 pub const PARTITIONS: usize = 12;
@@ -75,19 +76,6 @@ pub fn workspaces(shape: &Shape) -> Vec<WorkspaceId> {
     (0..shape.workspaces).map(|n| WorkspaceId::parse(&format!("workspace-{n:05}")).unwrap()).collect()
 }
 
-/// A seeded source of numbers: SplitMix64.
-struct Rng(u64);
-
-impl Rng {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((u128::from(x ^ (x >> 31)) * u128::from(bound)) >> 64) as u64
-    }
-}
-
 /// Its events in the order of their arrival, `start` being the time of the first; 2 in 100 are resent ones.
 pub fn arrivals(shape: &Shape, start: i64) -> Vec<Arrival> {
     let ids = workspaces(shape);
@@ -102,7 +90,7 @@ pub fn arrivals(shape: &Shape, start: i64) -> Vec<Arrival> {
             Some(*sum)
         })
         .collect();
-    let mut rng = Rng(1);
+    let mut rng = Rng::new(1);
     let mut offsets = [0; PARTITIONS];
     let mut all: Vec<Arrival> = Vec::with_capacity(shape.events);
     for n in 0..shape.events {

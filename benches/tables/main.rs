@@ -17,7 +17,7 @@ mod files;
 #[path = "../../tests/it/dashboard/macros.rs"]
 mod macros;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::{Timestamp, ToSpan};
 
@@ -29,6 +29,9 @@ use self::macros::Browser;
 const DAYS: i64 = 29;
 /// Events in one insert.
 const CHUNK: u64 = 1_000_000;
+/// What was written is merged for so long at most before it is asked; it is over when nothing was merged for the pause.
+const MERGE_WAIT_MAX: Duration = Duration::from_secs(300);
+const MERGE_PAUSE: Duration = Duration::from_secs(2);
 /// Events whose sums are made by one statement.
 const DERIVED_AT_ONCE: u64 = 10_000_000;
 
@@ -51,6 +54,7 @@ async fn bench() {
         let database = database::database().await;
         let started = Instant::now();
         fill(&database, events, period).await;
+        rest(&database).await;
         eprintln!(
             "{events} events: filled in {:.0} s, {}",
             started.elapsed().as_secs_f64(),
@@ -101,6 +105,22 @@ async fn fill(database: &TestDatabase, events: u64, period: &str) {
             run(database, &sql.replace("{some}", &some)).await;
         }
         eprintln!("  {} of {slices} slices of what is derived", slice + 1);
+    }
+}
+
+/// Waits until the merges that so much writing at once has caused are over: a table that grows by the day has them behind it.
+async fn rest(database: &TestDatabase) {
+    let started = Instant::now();
+    let merging = async || {
+        let sql = "SELECT count() FROM system.merges WHERE database = currentDatabase()";
+        database.client.query(sql).fetch_one::<u64>().await.unwrap() > 0
+    };
+    let mut still_since = Instant::now();
+    while still_since.elapsed() < MERGE_PAUSE && started.elapsed() < MERGE_WAIT_MAX {
+        if merging().await {
+            still_since = Instant::now();
+        }
+        tokio::time::sleep(MERGE_PAUSE / 20).await;
     }
 }
 

@@ -52,9 +52,9 @@ impl Desk {
     }
 
     /// Nothing is answered from a Redis that may have lost something.
-    async fn sure(&self) -> Result<(), Trouble> {
+    async fn sure(&self, workspace: &WorkspaceId) -> Result<(), Trouble> {
         let Some(rebuilder) = &self.rebuilder else { return Ok(()) };
-        rebuilder.sure().await.map_err(|fault| {
+        rebuilder.sure([workspace]).await.map_err(|fault| {
             let fault = format!("{fault:#}");
             tracing::warn!(fault, "cannot tell whether redis lost anything");
             Trouble::Away(fault)
@@ -119,7 +119,7 @@ impl Desk {
         change: &Change,
         author: &Author,
     ) -> Result<Result<Changed, Refusal>, Trouble> {
-        self.sure().await?;
+        self.sure(workspace).await?;
         // 1. Redis: check, apply, append to the outbox, all or nothing.
         let changed = match self
             .ledger
@@ -151,7 +151,7 @@ impl Desk {
         request: &HoldRequest,
         author: &Author,
     ) -> Result<Result<HoldAnswer, Refusal>, Trouble> {
-        self.sure().await?;
+        self.sure(workspace).await?;
         let held = match self
             .ledger
             .hold(workspace, request, author, now())
@@ -196,7 +196,7 @@ impl Desk {
     }
 
     async fn answer_check(&self, workspace: &WorkspaceId, wish: &Wish) -> Result<CheckAnswer, Trouble> {
-        self.sure().await?;
+        self.sure(workspace).await?;
         let (started, now) = (Clock::now(), now());
         let answer =
             match self.ledger.check(workspace, wish, now).await.map_err(|fault| self.trouble(fault))? {
@@ -218,7 +218,7 @@ impl Desk {
         workspace: &WorkspaceId,
         period: Option<PeriodName>,
     ) -> Result<Option<Arc<View>>, Trouble> {
-        self.sure().await?;
+        self.sure(workspace).await?;
         let now = now();
         self.ledger.sweep(self.ledger.shard_of(workspace), now).await.map_err(|fault| self.trouble(fault))?;
         self.tell(Effects::default()).await;

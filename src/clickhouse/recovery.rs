@@ -81,10 +81,10 @@ const FLOORS: &str = "SELECT workspace, topic_partition AS partition,
 FROM usage_events WHERE workspace IN {workspaces:Array(String)}
 GROUP BY workspace, topic_partition";
 
-const EPOCHS: &str = "SELECT workspace, max(version) AS version FROM (
+const VERSIONS_OF: &str = "SELECT workspace, max(version) AS version FROM (
     SELECT workspace, version FROM usage_events_raw UNION ALL SELECT workspace, version FROM account_balances_raw
     UNION ALL SELECT workspace, version FROM usage_rollups_raw
-    UNION ALL SELECT workspace, bitShiftLeft(epoch, 40) FROM credit_ledger_raw)
+    UNION ALL SELECT workspace, bitShiftLeft(epoch, 40) + sequence FROM credit_ledger_raw)
 WHERE workspace IN {workspaces:Array(String)} GROUP BY workspace";
 
 const VERSIONS: &str = "SELECT workspace, max(version) AS version FROM (
@@ -181,17 +181,18 @@ impl Store {
         each(rows.into_iter().map(|row| Ok::<_, IdError>((row.workspace, (row.partition, row.last)))))
     }
 
-    /// The newest epoch that any table saw.
-    pub async fn epochs(&self, workspaces: &[WorkspaceId]) -> Result<Each<u64>, WarehouseError> {
-        let rows = self.fetch::<VersionRow>("epochs", self.of(EPOCHS, workspaces)).await?;
-        let epoch =
-            |row: VersionRow| Ok::<_, IdError>((WorkspaceId::parse(&row.workspace)?, row.version >> 40));
-        rows.into_iter().map(epoch).collect::<Result<_, _>>().map_err(stored)
-    }
-
     /// How far every workspace had come.
     pub async fn versions(&self) -> Result<Versions, WarehouseError> {
-        let rows = self.fetch::<VersionRow>("versions", self.reader.query(VERSIONS)).await?;
+        self.read_versions(self.reader.query(VERSIONS)).await
+    }
+
+    /// How far these had come; one that no table saw is not among them.
+    pub async fn versions_of(&self, workspaces: &[WorkspaceId]) -> Result<Versions, WarehouseError> {
+        self.read_versions(self.of(VERSIONS_OF, workspaces)).await
+    }
+
+    async fn read_versions(&self, query: clickhouse::query::Query) -> Result<Versions, WarehouseError> {
+        let rows = self.fetch::<VersionRow>("versions", query).await?;
         let read = |row: VersionRow| {
             let id = WorkspaceId::parse(&row.workspace)?;
             Ok::<_, IdError>((id, (row.version >> 40, row.version & ((1 << 40) - 1))))

@@ -1,6 +1,9 @@
 //! Turns an instant into the period and the day it belongs to. A [`Calendar`] knows every time zone
 //! and anchor day that its workspace ever had, so that what was placed once is never moved.
 
+use std::collections::BTreeSet;
+use std::iter::successors;
+
 use jiff::ToSpan;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -133,6 +136,12 @@ impl Calendar {
         }
     }
 
+    /// The names of the periods that have a part between two instants.
+    pub fn periods_between(&self, from: Instant, to: Instant) -> BTreeSet<PeriodName> {
+        let next = |period: &Period| Some(self.period_of(period.end)).filter(|next| next.start <= to);
+        successors(Some(self.period_of(from)), next).map(|period| period.name).collect()
+    }
+
     /// The period that ends where this one starts.
     pub fn period_before(&self, period: &Period) -> Period {
         self.period_of(Instant::from_micros(period.start.micros() - 1))
@@ -236,6 +245,21 @@ mod tests {
 
     fn span(period: Period) -> (String, String, String) {
         (period.name.to_string(), period.start.to_string(), period.end.to_string())
+    }
+
+    #[test]
+    fn the_periods_between_two_instants_are_all_that_have_a_part_there() {
+        let names = |calendar: &Calendar, from, to| -> Vec<String> {
+            calendar.periods_between(at(from), at(to)).iter().map(ToString::to_string).collect()
+        };
+        let (plain, anchored) = (Calendar::default(), planned("2026-11-22T10:00:00Z", "Europe/Berlin", 15));
+        assert_eq!(names(&plain, "2026-11-30T00:00:00Z", "2026-11-30T23:59:59Z"), ["2026-11-01"]);
+        assert_eq!(
+            names(&plain, "2026-11-30T00:00:00Z", "2026-12-01T00:00:00Z"),
+            ["2026-11-01", "2026-12-01"]
+        );
+        let both = ["2026-11-01", "2026-11-15", "2026-12-15"];
+        assert_eq!(names(&anchored, "2026-11-14T22:59:59Z", "2026-12-14T23:00:00Z"), both);
     }
 
     #[test]

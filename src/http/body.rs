@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_path_to_error::{Path, Segment};
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 use super::Api;
@@ -17,12 +17,12 @@ use super::problem::Problem;
 use super::value::{CODE_END, Object};
 use crate::domain::event::{check_json, shorten};
 
-/// A body that was read, with the digest by which a retry is recognised.
+/// A body that was read.
 pub struct Body<T> {
     /// What it says.
     pub value: T,
-    /// SHA-256 of its bytes, in hexadecimal.
-    pub digest: String,
+    /// As it came: a retry is recognised by it.
+    pub bytes: Bytes,
 }
 
 impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
@@ -34,13 +34,14 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
         }
         let bytes = read(request, api.settings.body_bytes_max).await?;
-        Ok(Self { value: parse(&bytes)?, digest: hex(&Sha256::digest(&bytes)) })
+        Ok(Self { value: parse(&bytes)?, bytes })
     }
 }
 
 /// Digits of a digest.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |four: u8| char::from_digit(u32::from(four), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// The content type without its parameters, in lower case.
@@ -55,7 +56,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// All bytes of a body. Errors: 413 past the bound, before the rest is read.
-pub(super) async fn read(request: Request, bytes_max: usize) -> Result<axum::body::Bytes, Problem> {
+pub(super) async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     let announced = announced.and_then(|length| length.parse::<u64>().ok()).unwrap_or(0);
     if announced > bytes_max as u64 {

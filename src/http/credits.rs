@@ -106,28 +106,28 @@ async fn top_up(
     State(api): State<Arc<Api>>,
     Ids(workspace): Ids<WorkspaceId>,
     write: Write,
-    Body { value, digest }: Body<TopUpBody>,
+    Body { value, bytes }: Body<TopUpBody>,
 ) -> Answer<Written> {
     let change = Change::TopUp { credits: above_zero(value.credits)? };
-    api.answer(StatusCode::CREATED, &workspace, change, &write.author(&digest, value.reason)).await
+    api.answer(StatusCode::CREATED, &workspace, change, &write.author(&bytes, value.reason)).await
 }
 
 async fn transfer(
     State(api): State<Arc<Api>>,
     Ids(workspace): Ids<WorkspaceId>,
     write: Write,
-    Body { value, digest }: Body<TransferBody>,
+    Body { value, bytes }: Body<TransferBody>,
 ) -> Answer<Written> {
     let change = value.change()?;
-    api.answer(StatusCode::CREATED, &workspace, change, &write.author(&digest, value.reason)).await
+    api.answer(StatusCode::CREATED, &workspace, change, &write.author(&bytes, value.reason)).await
 }
 
 async fn grant(
     State(api): State<Arc<Api>>,
     Ids(workspace): Ids<WorkspaceId>,
     write: Write,
-    Body { value, digest }: Body<GrantBody>,
+    Body { value, bytes }: Body<GrantBody>,
 ) -> Answer<Written> {
     let change = Change::Grant { user: value.user.0, credits: above_zero(value.credits)? };
-    api.answer(StatusCode::CREATED, &workspace, change, &write.author(&digest, value.reason)).await
+    api.answer(StatusCode::CREATED, &workspace, change, &write.author(&bytes, value.reason)).await
 }

@@ -85,8 +85,8 @@ async fn replace(
     State(api): State<Arc<Api>>,
     Ids((workspace, feature)): Ids<(WorkspaceId, FeatureId)>,
     write: Write,
-    Body { value, digest }: Body<FeatureBody>,
+    Body { value, bytes }: Body<FeatureBody>,
 ) -> Answer<Written> {
     let change = value.change(feature);
-    api.answer(StatusCode::OK, &workspace, change, &write.author(&digest, value.reason)).await
+    api.answer(StatusCode::OK, &workspace, change, &write.author(&bytes, value.reason)).await
 }

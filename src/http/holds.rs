@@ -141,10 +141,10 @@ async fn make(
     State(api): State<Arc<Api>>,
     Ids(workspace): Ids<WorkspaceId>,
     write: Write,
-    Body { mut value, digest }: Body<HoldBody>,
+    Body { mut value, bytes }: Body<HoldBody>,
 ) -> Answer<About<HoldWritten>> {
     write.caller.only(&value.user.0)?;
-    let author = write.author(&digest, value.reason.take());
+    let author = write.author(&bytes, value.reason.take());
     asked(&api, StatusCode::CREATED, &workspace, &value.request()?, &author).await
 }
 
@@ -152,11 +152,11 @@ async fn settle(
     State(api): State<Arc<Api>>,
     Ids((workspace, hold)): Ids<(WorkspaceId, HoldId)>,
     write: Write,
-    Body { value, digest }: Body<SettleBody>,
+    Body { value, bytes }: Body<SettleBody>,
 ) -> Answer<About<HoldWritten>> {
     let owner = write.caller.user().cloned();
     let request = HoldRequest::Settle { hold, credits: of_one_event(value.credits)?, owner };
-    let author = write.author(&digest, value.reason);
+    let author = write.author(&bytes, value.reason);
     asked(&api, StatusCode::ACCEPTED, &workspace, &request, &author).await
 }
 

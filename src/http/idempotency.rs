@@ -24,16 +24,16 @@ pub struct Write {
 }
 
 impl Write {
-    /// The author of a change; `digest` is the body's.
-    pub fn author(&self, digest: &str, reason: Option<Reason>) -> Author {
-        let request = digest.to_owned();
-        let key = self.key.clone().map(|(key, place)| IdempotencyKey { key, place, request });
+    /// The author of a change that these bytes ask for.
+    pub fn author(&self, body: &[u8], reason: Option<Reason>) -> Author {
+        let request = || hex(&Sha256::digest(body));
+        let key = self.key.clone().map(|(key, place)| IdempotencyKey { key, place, request: request() });
         Author { actor: self.caller.actor().to_owned(), reason: reason.unwrap_or_default().0, key }
     }
 
     /// The author of a change that has no body.
     pub fn author_without_body(&self) -> Author {
-        self.author(&hex(&Sha256::digest(b"")), None)
+        self.author(b"", None)
     }
 }
 
@@ -74,6 +74,9 @@ mod tests {
 
     use super::*;
 
+    /// SHA-256 of `{}`.
+    const DIGEST: &str = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
     async fn write(method: &str, path: &str, keys: &[&str]) -> Result<Author, Problem> {
         let mut request = Request::builder().method(method).uri(path).extension(Caller::local());
         for key in keys {
@@ -82,7 +85,7 @@ mod tests {
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
         Write::from_request_parts(&mut parts, &())
             .await
-            .map(|write| write.author("d1", Some(Reason("why".into()))))
+            .map(|write| write.author(b"{}", Some(Reason("why".into()))))
     }
 
     #[tokio::test]
@@ -90,7 +93,7 @@ mod tests {
         let author = write("POST", "/v1/workspaces/acme/grants", &["k-1"]).await.unwrap();
         assert_eq!((author.actor.as_str(), author.reason.as_str()), ("local", "why"));
         let key = author.key.unwrap();
-        assert_eq!((key.key.as_str(), key.request.as_str(), key.place.len()), ("k-1", "d1", 64));
+        assert_eq!((key.key.as_str(), key.request, key.place.len()), ("k-1", DIGEST.to_owned(), 64));
         assert!(write("POST", "/", &[]).await.unwrap().key.is_none());
     }
 

@@ -148,7 +148,7 @@ async fn replace(
 ) -> Answer<PlanWritten> {
     let plan = body.value.plan()?;
     let line = PlanLine::from(&plan);
-    let author = write.author(&body.digest, body.value.reason);
+    let author = write.author(&body.bytes, body.value.reason);
     let (written, changed) = api.change(&workspace, Change::Plan(plan), &author).await?;
     ok(PlanWritten { written, plan: line, effective_from: changed.effective_from })
 }

@@ -46,9 +46,9 @@ async fn reverse(
     State(api): State<Arc<Api>>,
     Ids(workspace): Ids<WorkspaceId>,
     write: Write,
-    Body { value, digest }: Body<ReversalBody>,
+    Body { value, bytes }: Body<ReversalBody>,
 ) -> Answer<Written> {
-    let author = write.author(&digest, value.reason);
+    let author = write.author(&bytes, value.reason);
     let source = value.source.unwrap_or_default();
     let Some(past) = api.reports.event(&workspace, &source, &value.event_id).await? else {
         // Through the office, so that the answer is remembered under the key.

@@ -105,8 +105,8 @@ async fn replace(
     State(api): State<Arc<Api>>,
     Ids((workspace, team)): Ids<(WorkspaceId, TeamId)>,
     write: Write,
-    Body { value, digest }: Body<TeamBody>,
+    Body { value, bytes }: Body<TeamBody>,
 ) -> Answer<Written> {
     let change = value.change(team);
-    api.answer(StatusCode::OK, &workspace, change, &write.author(&digest, value.reason)).await
+    api.answer(StatusCode::OK, &workspace, change, &write.author(&bytes, value.reason)).await
 }

@@ -2,27 +2,22 @@
 
 use std::time::Duration;
 
-/// SplitMix64: small, good enough, and nobody else's to change.
+use tollgate::simulate::Rng;
+
+/// Draws of a seed.
 #[derive(Clone)]
-pub struct Dice(u64);
+pub struct Dice(Rng);
 
 impl Dice {
     /// Dice of a seed, and of a purpose, so that two users of a seed draw different numbers.
     pub fn new(seed: u64, purpose: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose.wrapping_mul(0xd1b5_4a32_d192_ed03))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        let mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose.wrapping_mul(0xd1b5_4a32_d192_ed03);
+        Self(Rng::new(mixed))
     }
 
     /// Below `end`, which is above 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
+        self.0.number() % end
     }
 
     /// From `from` to `to`, both included.

@@ -7,4 +7,5 @@ mod marks;
 mod random;
 mod refusing;
 mod service;
+mod strangers;
 mod world;

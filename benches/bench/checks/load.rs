@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tollgate::simulate::Spec;
+use tollgate::simulate::{Rng, Spec};
 
 use super::client::{Connection, request};
 
@@ -55,7 +55,7 @@ pub async fn full_speed(
 ) -> anyhow::Result<Vec<Asked>> {
     let (who, started) = (Who::new(spec), Instant::now());
     each(address, connections, move |connection, n| {
-        let (mut asked, mut numbers) = (Vec::new(), Numbers(n as u64));
+        let (mut asked, mut numbers) = (Vec::new(), Rng::new(n as u64));
         while started.elapsed() < duration {
             let (due, wish) = (started.elapsed(), who.draw(&mut numbers));
             match kind {
@@ -85,7 +85,7 @@ pub async fn open(
 ) -> anyhow::Result<Vec<Asked>> {
     let (who, started) = (Who::new(spec), Instant::now());
     each(address, connections, move |connection, n| {
-        let (mut asked, mut numbers) = (Vec::new(), Numbers(n as u64));
+        let (mut asked, mut numbers) = (Vec::new(), Rng::new(n as u64));
         for number in (n..).step_by(connections) {
             let due = Duration::from_secs_f64(number as f64 / f64::from(rate));
             if due >= duration {
@@ -125,9 +125,12 @@ impl Who {
     }
 
     /// Anybody, all equally often.
-    fn draw(&self, numbers: &mut Numbers) -> Wish<'_> {
-        let workspace = &self.workspaces[numbers.below(self.workspaces.len())];
-        Wish { workspace, user: Spec::user_name(numbers.below(self.users)) }
+    fn draw(&self, numbers: &mut Rng) -> Wish<'_> {
+        let mut below = |bound: usize| numbers.below(bound as u64) as usize;
+        Wish {
+            workspace: &self.workspaces[below(self.workspaces.len())],
+            user: Spec::user_name(below(self.users)),
+        }
     }
 }
 
@@ -147,18 +150,5 @@ impl Wish<'_> {
 
     fn void(&self, name: &str) -> Vec<u8> {
         request("DELETE", &format!("/v1/workspaces/{}/holds/{name}", self.workspace), "")
-    }
-}
-
-/// SplitMix64.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((u128::from(x ^ (x >> 31)) * bound as u128) >> 64) as usize
     }
 }

@@ -19,8 +19,16 @@ use super::{Installation, ours, sets};
 const CONNECTIONS: usize = 64;
 /// How long one measurement at full speed takes.
 const FULL_SPEED: Duration = Duration::from_secs(5);
-const REQUESTS_PER_SECOND: u32 = 10_000;
+/// Beside the most checks.
 const EVENTS_PER_SECOND: u32 = 20_000;
+/// Checks a second at fixed rates, and of which data set how many events a second meanwhile.
+const OPEN: [(u32, &str, u32); 5] = [
+    (10_000, "flat", 0),
+    (2_000, "flat", 5_000),
+    (2_000, "zipf", 5_000),
+    (10_000, "flat", EVENTS_PER_SECOND),
+    (10_000, "zipf", EVENTS_PER_SECOND),
+];
 /// What is asked at the beginning is not counted.
 const WARM: Duration = Duration::from_secs(2);
 
@@ -80,9 +88,9 @@ pub async fn measure(servers: &Servers, rounds: usize, seconds: u32) -> anyhow::
         );
     }
     let mut open = Vec::new();
-    for (set, events) in [("flat", 0), ("flat", EVENTS_PER_SECOND), ("zipf", EVENTS_PER_SECOND)] {
+    for (requests, set, events) in OPEN {
         servers.rest();
-        open.push(fixed(&installation, set, seconds, events).await?);
+        open.push(fixed(&installation, requests, set, seconds, events).await?);
     }
     anyhow::ensure!(service.stop(), "the service ended with an error: {}", installation.log());
     installation.remove().await;
@@ -101,6 +109,7 @@ pub async fn measure(servers: &Servers, rounds: usize, seconds: u32) -> anyhow::
 /// Checks at a fixed rate, while so many events a second of a data set are published.
 async fn fixed(
     installation: &Installation,
+    requests: u32,
     set: &'static str,
     seconds: u32,
     events: u32,
@@ -108,13 +117,12 @@ async fn fixed(
     let spec = &sets::live(set, events, seconds);
     let (api, duration) = (installation.settings.http.listen, Duration::from_secs(u64::from(seconds)));
     let publishing = publish(installation, spec, events);
-    let asking = load::open(api, spec, REQUESTS_PER_SECOND, CONNECTIONS, duration);
+    let asking = load::open(api, spec, requests, CONNECTIONS, duration);
     let (published, asked) = tokio::join!(publishing, asking);
     published?;
     let counted = asked?.into_iter().filter(|asked: &Asked| asked.due >= WARM);
     let milliseconds = percentiles(counted.map(|asked| asked.took.as_secs_f64() * 1e3).collect());
-    let open =
-        Open { requests_per_second: REQUESTS_PER_SECOND, events_per_second: events, set, milliseconds };
+    let open = Open { requests_per_second: requests, events_per_second: events, set, milliseconds };
     eprintln!("{open:?}");
     Ok(open)
 }

@@ -32,6 +32,7 @@ pub struct Latency {
     pub set: String,
     pub events_per_second: u32,
     pub seconds: u32,
+    pub acknowledged_ms: Percentiles,
     pub decided_ms: Percentiles,
     pub recorded_ms: Percentiles,
 }
@@ -73,16 +74,19 @@ pub async fn measure(servers: &Servers, set: &str, rate: u32, seconds: u32) -> a
     installation.remove().await;
 
     let from = u64::from(rate) * u64::from(WARM_SECONDS);
-    let counted = || sent.places.iter().filter(|(_, number)| **number as u64 >= from);
+    let counted = || sent.places.iter().filter(|(_, (number, _))| *number as u64 >= from);
     let due = |number: usize| sent.started + sender::due(number, rate);
-    let decided_ms = counted().map(|(position, number)| millis(decided.get(position).copied(), due(*number)));
-    let rows = counted().filter(|(_, number)| has_row[**number]);
+    let acknowledged_ms = counted().map(|(_, (number, at))| millis(Some(*at), due(*number)));
+    let decided_ms =
+        counted().map(|(position, (number, _))| millis(decided.get(position).copied(), due(*number)));
+    let rows = counted().filter(|(_, (number, _))| has_row[*number]);
     let recorded_ms =
-        rows.map(|(position, number)| millis(readers::seen(&recorded, *position), due(*number)));
+        rows.map(|(position, (number, _))| millis(readers::seen(&recorded, *position), due(*number)));
     Ok(Latency {
         set: set.to_owned(),
         events_per_second: rate,
         seconds,
+        acknowledged_ms: percentiles(acknowledged_ms.collect::<anyhow::Result<_>>()?),
         decided_ms: percentiles(decided_ms.collect::<anyhow::Result<_>>()?),
         recorded_ms: percentiles(recorded_ms.collect::<anyhow::Result<_>>()?),
     })
@@ -97,8 +101,8 @@ impl From<tollgate::simulate::Produced> for ToSend {
     }
 }
 
-/// Where each record stands.
-type Places = HashMap<Position, usize>;
+/// Where each record stands: its number, and when Kafka had it.
+type Places = HashMap<Position, (usize, Instant)>;
 
 fn millis(seen: Option<Instant>, due: Instant) -> anyhow::Result<f64> {
     let seen = seen.ok_or_else(|| anyhow::anyhow!("a record without an answer"))?;

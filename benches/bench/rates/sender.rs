@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProd
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::super::kafka::client;
-use super::{Places, Position, ToSend};
+use super::{Places, ToSend};
 
 /// How long is slept when nothing is due.
 const NAP: Duration = Duration::from_millis(1);
@@ -49,7 +49,7 @@ pub fn send(brokers: &str, topic: &str, records: Vec<ToSend>, rate: u32) -> anyh
         push(&producer, topic, record, number)?;
     }
     producer.flush(FLUSH_MAX)?;
-    let places: Places = std::mem::take(&mut *delivered.0.lock().unwrap()).into_iter().collect();
+    let places = std::mem::take(&mut *delivered.0.lock().unwrap());
     anyhow::ensure!(places.len() == records.len(), "{} of {} were delivered", places.len(), records.len());
     Ok(Sent { started, places })
 }
@@ -71,9 +71,9 @@ fn push(
     }
 }
 
-/// Partition and offset of each record, as Kafka acknowledges them.
+/// Where each record went, and when Kafka acknowledged that.
 #[derive(Clone, Default)]
-struct Delivered(Arc<Mutex<Vec<(Position, usize)>>>);
+struct Delivered(Arc<Mutex<Places>>);
 
 impl ClientContext for Delivered {}
 
@@ -82,7 +82,8 @@ impl ProducerContext for Delivered {
 
     fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
         if let Ok(message) = result {
-            self.0.lock().unwrap().push(((message.partition(), message.offset()), number));
+            let place = (message.partition(), message.offset());
+            self.0.lock().unwrap().insert(place, (number, Instant::now()));
         }
     }
 }

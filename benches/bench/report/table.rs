@@ -95,15 +95,18 @@ fn latencies(text: &mut String, report: &Report) {
     }
     text.push_str("**At fixed rates**, milliseconds from the instant at which a record was to be sent:\n\n");
     text.push_str(
-        "| of | events/s | to its decision, p50 | p99 | to its row, p50 | p99 |\n|---|--:|--:|--:|--:|--:|\n",
+        "| of | events/s | to Kafka, p50 | p99 | to its decision, p50 | p99 | to its row, p50 | p99 |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     for latency in &report.latencies {
-        let (decided, recorded) = (latency.decided_ms, latency.recorded_ms);
+        let (kafka, decided, recorded) = (latency.acknowledged_ms, latency.decided_ms, latency.recorded_ms);
         let _ = writeln!(
             text,
-            "| {} | {} | {:.1} | {:.1} | {:.0} | {:.0} |",
+            "| {} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.0} | {:.0} |",
             latency.set,
             grouped(f64::from(latency.events_per_second)),
+            kafka.p50,
+            kafka.p99,
             decided.p50,
             decided.p99,
             recorded.p50,

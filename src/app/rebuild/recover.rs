@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hashbrown::HashSet;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{Rebuilder, Rebuilt};
-use crate::clickhouse::{Store, WarehouseError};
+use crate::clickhouse::{Store, Versions, WarehouseError};
 use crate::domain::WorkspaceId;
 use crate::domain::alert::Alert;
 use crate::domain::decision::Decision;
@@ -24,6 +25,8 @@ use crate::redis::{RedisError, RedisLedger};
 
 /// Between two attempts when a server is away.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Workspaces that one question to the tables names.
+const MET_AT_ONCE: usize = 500;
 
 /// What is asked for, and what is being done.
 #[derive(Default)]
@@ -35,6 +38,8 @@ pub(super) struct Wishes {
     doubts: AtomicU64,
     settled: AtomicU64,
     comparing: tokio::sync::Mutex<()>,
+    /// Workspaces that were compared at least once, there or not.
+    met: Mutex<HashSet<WorkspaceId>>,
     published: tokio::sync::Mutex<Published>,
 }
 
@@ -57,6 +62,16 @@ struct Lists {
 impl Wishes {
     fn lock(&self) -> MutexGuard<'_, Lists> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn met(&self) -> MutexGuard<'_, HashSet<WorkspaceId>> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those among them that were never compared.
+    fn strangers<'a>(&self, workspaces: impl IntoIterator<Item = &'a WorkspaceId>) -> BTreeSet<WorkspaceId> {
+        let met = self.met();
+        workspaces.into_iter().filter(|workspace| !met.contains(*workspace)).cloned().collect()
     }
 }
 
@@ -85,12 +100,31 @@ impl Rebuilder {
     /// may be behind: a sequence that was told to somebody must never be given to another entry.
     pub async fn compare(&self) -> anyhow::Result<()> {
         let versions = self.stores.tables.versions().await?;
-        let mut behind = self.stores.ledger.expect(&versions).await?;
-        behind.extend(self.stores.ledger.expect_entries(&self.published().await?).await?);
+        self.expect(&versions, &self.published().await?).await
+    }
+
+    /// The same of workspaces that this process meets for the first time: it would not miss what it never saw.
+    async fn meet(&self, strangers: &BTreeSet<WorkspaceId>) -> anyhow::Result<()> {
+        let names: Vec<WorkspaceId> = strangers.iter().cloned().collect();
+        let mut versions = Versions::new();
+        for some in names.chunks(MET_AT_ONCE) {
+            versions.extend(self.stores.tables.versions_of(some).await?);
+        }
+        let mut published = self.published().await?;
+        published.retain(|workspace, _| strangers.contains(workspace));
+        self.expect(&versions, &published).await?;
+        self.wishes.met().extend(names);
+        Ok(())
+    }
+
+    async fn expect(&self, versions: &Versions, published: &Last) -> anyhow::Result<()> {
+        let mut behind = self.stores.ledger.expect(versions).await?;
+        behind.extend(self.stores.ledger.expect_entries(published).await?);
         if !behind.is_empty() {
             tracing::warn!(workspaces = behind.len(), "redis lacks what was recorded");
         }
         behind.iter().for_each(|(workspace, epoch)| self.want(workspace, *epoch));
+        self.wishes.met().extend(versions.keys().chain(published.keys()).cloned());
         Ok(())
     }
 
@@ -115,12 +149,17 @@ impl Rebuilder {
         self.wishes.doubts.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Returns when Redis has been compared with the tables since it last failed.
-    pub async fn sure(&self) -> anyhow::Result<()> {
+    /// Returns when Redis has been compared with the tables and the ledger topic since it last failed, and as to these
+    /// workspaces at least once.
+    pub async fn sure<'a>(
+        &self,
+        workspaces: impl IntoIterator<Item = &'a WorkspaceId>,
+    ) -> anyhow::Result<()> {
+        let strangers = self.wishes.strangers(workspaces);
         let Wishes { doubts, settled, comparing, .. } = &self.wishes;
         // Those too that a relay or a sweep met: the connection that was made after may lead to another server.
         let doubts = || doubts.load(Ordering::Acquire) + self.stores.ledger.faults();
-        if settled.load(Ordering::Acquire) == doubts() {
+        if strangers.is_empty() && settled.load(Ordering::Acquire) == doubts() {
             return Ok(());
         }
         let _one = comparing.lock().await;
@@ -129,7 +168,8 @@ impl Rebuilder {
             self.compare().await?;
             settled.store(now, Ordering::Release);
         }
-        Ok(())
+        let strangers = self.wishes.strangers(&strangers);
+        if strangers.is_empty() { Ok(()) } else { self.meet(&strangers).await }
     }
 
     /// A call has met this fault: what it says of Redis is looked into.
@@ -240,7 +280,8 @@ impl Ledger for Guarded {
         committed: &[(i32, i64)],
         now: Instant,
     ) -> Result<Effects, RedisError> {
-        if let Err(fault) = self.rebuilder.sure().await {
+        let workspaces = arrivals.iter().map(|arrival| &arrival.event.workspace);
+        if let Err(fault) = self.rebuilder.sure(workspaces).await {
             return Err(RedisError::Unsure(format!("{fault:#}")));
         }
         let outcome = self.ledger.decide(arrivals, committed, now).await;

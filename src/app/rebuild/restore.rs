@@ -10,6 +10,8 @@ use super::{Entries, Fences, LOST, Progress, Rebuilder, Rebuilt, Stopped, folded
 use crate::app::Stores;
 use crate::clickhouse::Recorded;
 use crate::domain::WorkspaceId;
+use crate::domain::book::Workspace;
+use crate::domain::calendar::Calendar;
 use crate::domain::fold::Fold;
 use crate::domain::ledger::Entry;
 use crate::domain::period::{Instant, PeriodName};
@@ -19,6 +21,9 @@ use crate::metrics;
 use crate::pipeline::decide::now;
 use crate::pipeline::messages;
 use crate::redis::{Restored, Seen};
+
+/// How far ahead of now no event lies that was decided.
+const AHEAD_MICROS: i64 = 86_400_000_000;
 
 /// By what the events of a workspace are recognised.
 #[derive(Default)]
@@ -66,10 +71,12 @@ impl Rebuilder {
         // 5. By what events are recognised: marks, and offsets.
         let memories = self.remember((stopped, &folds), &committed, now, progress).await?;
         crate::crash::point("in_rebuild");
-        // 6. The state, its head last.
+        // 6. The state, its head last. Books that were begun after the loss, before it was noticed, count nowhere; what
+        //    forgets them takes the workspace out of use as well, should somebody else have put it back meanwhile.
         for (((one, fold), memory), events) in stopped.iter().zip(&folds).zip(memories).zip(events) {
             let workspace = &one.workspace;
             let entries = entries_of(workspace);
+            ledger.stop(workspace, &begun(&fold.state, ledger.remembers_since(now), now)).await?;
             let restored = Restored {
                 workspace,
                 state: &fold.state,
@@ -98,10 +105,10 @@ impl Rebuilder {
     async fn begin(&self, stopped: &[Stopped], folds: &mut [Fold], now: Instant) -> anyhow::Result<()> {
         let Stores { tables, producer, .. } = &self.stores;
         let names: Vec<WorkspaceId> = stopped.iter().map(|one| one.workspace.clone()).collect();
-        let epochs = tables.epochs(&names).await?;
+        let versions = tables.versions_of(&names).await?;
         let mut begun: Vec<Entry> = Vec::new();
         for (one, fold) in stopped.iter().zip(folds.iter_mut()) {
-            let seen = epochs.get(&one.workspace).copied().unwrap_or(0);
+            let seen = versions.get(&one.workspace).map_or(0, |(epoch, _)| *epoch);
             begun.extend(fold.begin(one.epoch.max(fold.state.epoch).max(seen) + 1, now));
         }
         let messages: Vec<_> = begun.iter().map(messages::entry).collect();
@@ -188,6 +195,16 @@ impl Memory {
             self.beyond.entry(row.topic_partition).or_default().push(row.topic_offset);
         }
     }
+}
+
+/// The periods whose books a state has, and those into which events fell that were decided without it: by its calendar,
+/// or by the one that holds before any plan.
+fn begun(state: &Workspace, since: Instant, now: Instant) -> Vec<PeriodName> {
+    let until = Instant::from_micros(now.micros() + AHEAD_MICROS);
+    let recent =
+        [&Calendar::default(), &state.calendar].map(|calendar| calendar.periods_between(since, until));
+    let all: BTreeSet<PeriodName> = state.books.keys().copied().chain(recent.into_iter().flatten()).collect();
+    all.into_iter().collect()
 }
 
 fn seen(row: &Recorded, epoch: u64) -> Seen {

@@ -145,9 +145,9 @@ async fn change_one(
     State(api): State<Arc<Api>>,
     Ids((workspace, user)): Ids<(WorkspaceId, UserId)>,
     write: Write,
-    Body { mut value, digest }: Body<UserBody>,
+    Body { mut value, bytes }: Body<UserBody>,
 ) -> Answer<Written> {
-    let author = write.author(&digest, value.reason.take());
+    let author = write.author(&bytes, value.reason.take());
     api.answer(StatusCode::OK, &workspace, Change::User(value.change(user)), &author).await
 }
 
@@ -155,8 +155,8 @@ async fn change_many(
     State(api): State<Arc<Api>>,
     Ids(workspace): Ids<WorkspaceId>,
     write: Write,
-    Body { mut value, digest }: Body<BulkBody>,
+    Body { mut value, bytes }: Body<BulkBody>,
 ) -> Answer<Written> {
-    let author = write.author(&digest, value.reason.take());
+    let author = write.author(&bytes, value.reason.take());
     api.answer(StatusCode::OK, &workspace, value.change()?, &author).await
 }
