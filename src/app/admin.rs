@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Stores;
 use super::office::Desk;
+use super::rebuild::Rebuilder;
 use crate::clickhouse::Store;
 use crate::config::Settings;
 use crate::domain::WorkspaceId;
@@ -35,7 +36,8 @@ impl Administration {
     pub fn new(stores: Stores, settings: &Settings) -> Self {
         let relay = Arc::new(stores.relay(settings));
         let (tell, told) = mpsc::channel(TOLD_MAX);
-        let office = Desk::new(&stores, Arc::clone(&relay), tell);
+        let rebuilder = Arc::new(Rebuilder::new(&stores, settings, Arc::clone(&relay)));
+        let office = Desk::new(&stores, Arc::clone(&relay), tell, rebuilder);
         Self { stores, office, relay, told: Mutex::new(told) }
     }
 

@@ -44,7 +44,7 @@ impl Backoffice {
             interval,
         ));
         let rebuilder = Arc::new(Rebuilder::new(stores, settings, Arc::clone(&relay)));
-        let office = Desk::new(stores, Arc::clone(&relay), tell).with_rebuilder(Arc::clone(&rebuilder));
+        let office = Desk::new(stores, Arc::clone(&relay), tell, Arc::clone(&rebuilder));
         let office = Arc::new(office);
         let stop = CancellationToken::new();
         let (until, working) = (stop.clone(), Arc::clone(&rebuilder));

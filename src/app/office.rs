@@ -32,29 +32,24 @@ pub struct Desk {
     ledger: Arc<RedisLedger>,
     relay: Arc<Relay<RedisLedger, Store, Producer>>,
     told: mpsc::Sender<Effects>,
-    /// None in a command that comes and goes: it says what is to be done instead.
-    rebuilder: Option<Arc<Rebuilder>>,
+    rebuilder: Arc<Rebuilder>,
 }
 
 impl Desk {
-    /// An office; whoever reads `told` writes the balances into the tables.
+    /// An office; whoever reads `told` writes the balances into the tables, and whoever runs the rebuilder
+    /// rebuilds what is lost. In a command that comes and goes nobody does: it says so instead.
     pub fn new(
         stores: &Stores,
         relay: Arc<Relay<RedisLedger, Store, Producer>>,
         told: mpsc::Sender<Effects>,
+        rebuilder: Arc<Rebuilder>,
     ) -> Self {
-        Self { ledger: Arc::clone(&stores.ledger), relay, told, rebuilder: None }
-    }
-
-    /// The same, which has lost workspaces rebuilt.
-    pub fn with_rebuilder(self, rebuilder: Arc<Rebuilder>) -> Self {
-        Self { rebuilder: Some(rebuilder), ..self }
+        Self { ledger: Arc::clone(&stores.ledger), relay, told, rebuilder }
     }
 
     /// Nothing is answered from a Redis that may have lost something.
     async fn sure(&self, workspace: &WorkspaceId) -> Result<(), Trouble> {
-        let Some(rebuilder) = &self.rebuilder else { return Ok(()) };
-        rebuilder.sure([workspace]).await.map_err(|fault| {
+        self.rebuilder.sure([workspace]).await.map_err(|fault| {
             let fault = format!("{fault:#}");
             tracing::warn!(fault, "cannot tell whether redis lost anything");
             Trouble::Away(fault)
@@ -62,9 +57,7 @@ impl Desk {
     }
 
     fn trouble(&self, fault: RedisError) -> Trouble {
-        if let Some(rebuilder) = &self.rebuilder {
-            rebuilder.met(&fault);
-        }
+        self.rebuilder.met(&fault);
         trouble(fault)
     }
 

@@ -83,7 +83,8 @@ pub enum RedisError {
     Malformed(#[from] codec::Malformed),
     /// A workspace's state is missing or older than what was already seen: nothing was decided.
     #[error(
-        "the state of workspace {0} in redis is missing or stale: it must be rebuilt before anything is decided"
+        "the state of workspace {0} in redis is missing or stale, and must be rebuilt before anything is decided: a \
+         running service does so by itself, `tollgate rebuild --workspace {0}` does it now"
     )]
     NeedsRebuild(String),
     /// Redis has failed, and what it has now could not be compared with what was recorded.

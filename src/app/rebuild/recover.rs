@@ -38,8 +38,7 @@ pub(super) struct Wishes {
     doubts: AtomicU64,
     settled: AtomicU64,
     comparing: tokio::sync::Mutex<()>,
-    /// Workspaces that were compared at least once, there or not.
-    met: Mutex<HashSet<WorkspaceId>>,
+    acquaintance: Mutex<Acquaintance>,
     published: tokio::sync::Mutex<Published>,
 }
 
@@ -51,6 +50,33 @@ struct Published {
 }
 
 type Last = BTreeMap<WorkspaceId, (u64, u64)>;
+
+/// Workspaces that were compared at least once, there or not; and those that wait for it.
+#[derive(Default)]
+struct Acquaintance {
+    met: HashSet<WorkspaceId>,
+    strangers: BTreeSet<WorkspaceId>,
+}
+
+impl Acquaintance {
+    /// Whether some of these are strangers, who wait from now on.
+    fn lacks<'a>(&mut self, workspaces: impl IntoIterator<Item = &'a WorkspaceId>) -> bool {
+        let Self { met, strangers } = self;
+        let mut lacks = false;
+        for workspace in workspaces.into_iter().filter(|workspace| !met.contains(*workspace)) {
+            lacks = true;
+            strangers.insert(workspace.clone());
+        }
+        lacks
+    }
+
+    fn met<'a>(&mut self, workspaces: impl IntoIterator<Item = &'a WorkspaceId>) {
+        for workspace in workspaces {
+            self.strangers.remove(workspace);
+            self.met.insert(workspace.clone());
+        }
+    }
+}
 
 /// Workspaces that must get past the epoch beside them.
 #[derive(Default)]
@@ -64,14 +90,8 @@ impl Wishes {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn met(&self) -> MutexGuard<'_, HashSet<WorkspaceId>> {
-        self.met.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Those among them that were never compared.
-    fn strangers<'a>(&self, workspaces: impl IntoIterator<Item = &'a WorkspaceId>) -> BTreeSet<WorkspaceId> {
-        let met = self.met();
-        workspaces.into_iter().filter(|workspace| !met.contains(*workspace)).cloned().collect()
+    fn acquaintance(&self) -> MutexGuard<'_, Acquaintance> {
+        self.acquaintance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,7 +133,7 @@ impl Rebuilder {
         let mut published = self.published().await?;
         published.retain(|workspace, _| strangers.contains(workspace));
         self.expect(&versions, &published).await?;
-        self.wishes.met().extend(names);
+        self.wishes.acquaintance().met(strangers);
         Ok(())
     }
 
@@ -124,7 +144,7 @@ impl Rebuilder {
             tracing::warn!(workspaces = behind.len(), "redis lacks what was recorded");
         }
         behind.iter().for_each(|(workspace, epoch)| self.want(workspace, *epoch));
-        self.wishes.met().extend(versions.keys().chain(published.keys()).cloned());
+        self.wishes.acquaintance().met(versions.keys().chain(published.keys()));
         Ok(())
     }
 
@@ -155,11 +175,11 @@ impl Rebuilder {
         &self,
         workspaces: impl IntoIterator<Item = &'a WorkspaceId>,
     ) -> anyhow::Result<()> {
-        let strangers = self.wishes.strangers(workspaces);
+        let strange = self.wishes.acquaintance().lacks(workspaces);
         let Wishes { doubts, settled, comparing, .. } = &self.wishes;
         // Those too that a relay or a sweep met: the connection that was made after may lead to another server.
         let doubts = || doubts.load(Ordering::Acquire) + self.stores.ledger.faults();
-        if strangers.is_empty() && settled.load(Ordering::Acquire) == doubts() {
+        if !strange && settled.load(Ordering::Acquire) == doubts() {
             return Ok(());
         }
         let _one = comparing.lock().await;
@@ -168,7 +188,8 @@ impl Rebuilder {
             self.compare().await?;
             settled.store(now, Ordering::Release);
         }
-        let strangers = self.wishes.strangers(&strangers);
+        // All that wait, for whomever: they are many when somebody sets up many.
+        let strangers = self.wishes.acquaintance().strangers.clone();
         if strangers.is_empty() { Ok(()) } else { self.meet(&strangers).await }
     }
 
@@ -322,5 +343,23 @@ impl Warehouse for Guarded {
 
     async fn record_alerts(&self, alerts: &[Alert]) -> Result<(), WarehouseError> {
         self.tables.record_alerts(alerts).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_was_never_compared_waits_until_it_is() {
+        let [acme, umbrella] = ["acme", "umbrella"].map(|name| WorkspaceId::parse(name).unwrap());
+        let mut acquaintance = Acquaintance::default();
+        acquaintance.met([&acme]);
+        assert!(!acquaintance.lacks([&acme]));
+        assert!(acquaintance.lacks([&acme, &umbrella]));
+        assert_eq!(acquaintance.strangers, [umbrella.clone()].into());
+        assert!(acquaintance.lacks([&umbrella]), "as long as nobody has compared it");
+        acquaintance.met([&umbrella]);
+        assert!(!acquaintance.lacks([&umbrella]) && acquaintance.strangers.is_empty());
     }
 }

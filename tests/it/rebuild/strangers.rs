@@ -71,6 +71,29 @@ async fn a_check_of_who_never_met_it_is_refused_until_it_is_there() {
 }
 
 #[tokio::test]
+async fn a_command_says_what_to_do_and_makes_no_second_first_entry() {
+    let it = Installation::new("strangers", "").await;
+    let acme = WorkspaceId::parse("acme").unwrap();
+    planned(&it, &acme).await;
+    forget(&it.settings.redis.name);
+    for line in ["show acme", "plan acme --monthly-credits 5"] {
+        let words: Vec<&str> = ["admin"].into_iter().chain(line.split(' ')).collect();
+        let output = it.command(&words).output().unwrap();
+        let sentence = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && sentence.contains("tollgate rebuild --workspace acme"),
+            "{sentence}"
+        );
+    }
+    let rebuilt = it.command(&["rebuild", "--workspace", "acme"]).output().unwrap();
+    assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
+    let shown = it.command(&["admin", "show", "acme", "--json"]).output().unwrap();
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!((&shown["plan"]["monthly_credits"], &shown["total"]), (&json!(100), &json!(100)), "{shown}");
+    it.remove().await;
+}
+
+#[tokio::test]
 async fn what_was_decided_in_an_empty_state_leaves_nothing_in_the_books() {
     let it = Installation::new("strangers", "").await;
     let rebuilder = Rebuilder::new(&it.stores, &it.settings, Arc::new(it.stores.relay(&it.settings)));
