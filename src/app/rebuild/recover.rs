@@ -59,15 +59,13 @@ struct Acquaintance {
 }
 
 impl Acquaintance {
-    /// Whether some of these are strangers, who wait from now on.
-    fn lacks<'a>(&mut self, workspaces: impl IntoIterator<Item = &'a WorkspaceId>) -> bool {
+    /// Those of these that are strangers, who wait from now on.
+    fn lacks<'a>(&mut self, workspaces: impl IntoIterator<Item = &'a WorkspaceId>) -> Vec<WorkspaceId> {
         let Self { met, strangers } = self;
-        let mut lacks = false;
-        for workspace in workspaces.into_iter().filter(|workspace| !met.contains(*workspace)) {
-            lacks = true;
-            strangers.insert(workspace.clone());
-        }
-        lacks
+        let lacking = workspaces.into_iter().filter(|workspace| !met.contains(*workspace));
+        let lacking: Vec<WorkspaceId> = lacking.cloned().collect();
+        strangers.extend(lacking.iter().cloned());
+        lacking
     }
 
     fn met<'a>(&mut self, workspaces: impl IntoIterator<Item = &'a WorkspaceId>) {
@@ -179,7 +177,7 @@ impl Rebuilder {
         let Wishes { doubts, settled, comparing, .. } = &self.wishes;
         // Those too that a relay or a sweep met: the connection that was made after may lead to another server.
         let doubts = || doubts.load(Ordering::Acquire) + self.stores.ledger.faults();
-        if !strange && settled.load(Ordering::Acquire) == doubts() {
+        if strange.is_empty() && settled.load(Ordering::Acquire) == doubts() {
             return Ok(());
         }
         let _one = comparing.lock().await;
@@ -188,9 +186,15 @@ impl Rebuilder {
             self.compare().await?;
             settled.store(now, Ordering::Release);
         }
-        // All that wait, for whomever: they are many when somebody sets up many.
-        let strangers = self.wishes.acquaintance().strangers.clone();
-        if strangers.is_empty() { Ok(()) } else { self.meet(&strangers).await }
+        // All that wait, for whomever: they are many when somebody sets up many. Whose own were met by then has done.
+        let strangers = {
+            let mut acquaintance = self.wishes.acquaintance();
+            if acquaintance.lacks(&strange).is_empty() {
+                return Ok(());
+            }
+            acquaintance.strangers.clone()
+        };
+        self.meet(&strangers).await
     }
 
     /// A call has met this fault: what it says of Redis is looked into.
@@ -355,11 +359,11 @@ mod tests {
         let [acme, umbrella] = ["acme", "umbrella"].map(|name| WorkspaceId::parse(name).unwrap());
         let mut acquaintance = Acquaintance::default();
         acquaintance.met([&acme]);
-        assert!(!acquaintance.lacks([&acme]));
-        assert!(acquaintance.lacks([&acme, &umbrella]));
+        assert_eq!(acquaintance.lacks([&acme]), []);
+        assert_eq!(acquaintance.lacks([&acme, &umbrella]), std::slice::from_ref(&umbrella));
         assert_eq!(acquaintance.strangers, [umbrella.clone()].into());
-        assert!(acquaintance.lacks([&umbrella]), "as long as nobody has compared it");
+        assert_eq!(acquaintance.lacks([&umbrella]).len(), 1, "as long as nobody has compared it");
         acquaintance.met([&umbrella]);
-        assert!(!acquaintance.lacks([&umbrella]) && acquaintance.strangers.is_empty());
+        assert!(acquaintance.lacks([&umbrella]).is_empty() && acquaintance.strangers.is_empty());
     }
 }
