@@ -2,10 +2,10 @@
 //!
 //! Nothing is ever decided on a state that lacks something:
 //!
-//! - **It is noticed.** ClickHouse and the ledger topic tell at the start, and after every fault of Redis, how
-//!   far each workspace had come ([`Rebuilder::compare`]); whoever finds less in Redis refuses. Redis is always
-//!   written before the two, so less there than here is a loss, and a state that neither knows of has nothing
-//!   recorded that it could forget: its events are still to be read from Kafka.
+//! - **It is noticed.** ClickHouse and the ledger topic tell at the start, after every fault of Redis, and when this
+//!   process meets a workspace ([`Rebuilder::sure`]), how far it had come; whoever finds less in Redis refuses.
+//!   Redis is always written before the two, so less there than here is a loss, and a state that neither knows of
+//!   has nothing recorded that it could forget: its events are still to be read from Kafka.
 //! - **It stands still.** A workspace is taken out of use before anything is read, and its head is written last.
 //! - **What is under way is waited for, and looked for twice.** Events that were decided before the loss may be
 //!   recorded after it. The sums are read when all of this process are; and whoever has recorded rows then asks

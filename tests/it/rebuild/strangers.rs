@@ -2,6 +2,7 @@
 //! believed only when neither the ledger nor the tables know better, and what was decided in it leaves nothing behind.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tollgate::app::Stores;
@@ -24,21 +25,22 @@ fn arrival(workspace: &WorkspaceId, offset: i64) -> Arrival {
     Arrival { event: event.into(), position: Position { partition: 0, offset }, timestamp: now() }
 }
 
-/// A plan, made by another process, whose entry is in the ledger topic.
-async fn planned(it: &Installation, acme: &WorkspaceId) {
+/// A workspace whose plan, made by another process, is in the ledger topic, and lost in Redis.
+async fn lost(it: &Installation) -> WorkspaceId {
     let (ledger, relay) = (&it.stores.ledger, it.stores.relay(&it.settings));
+    let acme = WorkspaceId::parse("acme").unwrap();
     let plan = Change::Plan(Plan::monthly(Credits::whole(100)));
-    ledger.change(acme, &plan, &Author::default(), now()).await.unwrap().unwrap();
-    relay.relay_now(ledger.shard_of(acme)).await.unwrap();
+    ledger.change(&acme, &plan, &Author::default(), now()).await.unwrap().unwrap();
+    relay.relay_now(ledger.shard_of(&acme)).await.unwrap();
+    forget(&it.settings.redis.name);
+    acme
 }
 
 #[tokio::test]
 async fn what_the_ledger_knows_is_missed_by_who_never_met_it() {
     let it = Installation::new("strangers", "").await;
     let service = it.serve().await;
-    let acme = WorkspaceId::parse("acme").unwrap();
-    planned(&it, &acme).await;
-    forget(&it.settings.redis.name);
+    lost(&it).await;
     publish(&it, &(0..40).map(event).collect::<Vec<Message>>()).await;
     until(&it, "SELECT toString(count()) FROM usage_events", "40").await;
     let outcomes = "SELECT outcome, reason, toString(count()) FROM usage_events GROUP BY outcome, reason";
@@ -51,11 +53,9 @@ async fn what_the_ledger_knows_is_missed_by_who_never_met_it() {
 async fn a_check_of_who_never_met_it_is_refused_until_it_is_there() {
     let it = Installation::new("strangers", "").await;
     let service = it.serve().await;
-    let acme = WorkspaceId::parse("acme").unwrap();
-    planned(&it, &acme).await;
-    forget(&it.settings.redis.name);
+    lost(&it).await;
     let (api, body) = (Api::of(&it), json!({ "user": "ann", "feature": "ai_chat", "credits": 1 }));
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     loop {
         let answer = api.send("POST", "/v1/workspaces/acme/check", &[], Some(&body)).await;
         if answer.status == 200 {
@@ -64,7 +64,7 @@ async fn a_check_of_who_never_met_it_is_refused_until_it_is_there() {
         }
         assert_eq!(answer.status, 503, "never denied: {}", answer.text);
         assert!(tokio::time::Instant::now() < deadline, "{}", it.log());
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(service.stop(), "{}", it.log());
     it.remove().await;
@@ -73,9 +73,7 @@ async fn a_check_of_who_never_met_it_is_refused_until_it_is_there() {
 #[tokio::test]
 async fn a_command_says_what_to_do_and_makes_no_second_first_entry() {
     let it = Installation::new("strangers", "").await;
-    let acme = WorkspaceId::parse("acme").unwrap();
-    planned(&it, &acme).await;
-    forget(&it.settings.redis.name);
+    lost(&it).await;
     for line in ["show acme", "plan acme --monthly-credits 5"] {
         let words: Vec<&str> = ["admin"].into_iter().chain(line.split(' ')).collect();
         let output = it.command(&words).output().unwrap();
@@ -97,9 +95,7 @@ async fn a_command_says_what_to_do_and_makes_no_second_first_entry() {
 async fn what_was_decided_in_an_empty_state_leaves_nothing_in_the_books() {
     let it = Installation::new("strangers", "").await;
     let rebuilder = Rebuilder::new(&it.stores, &it.settings, Arc::new(it.stores.relay(&it.settings)));
-    let (ledger, acme) = (&it.stores.ledger, WorkspaceId::parse("acme").unwrap());
-    planned(&it, &acme).await;
-    forget(&it.settings.redis.name);
+    let (ledger, acme) = (&it.stores.ledger, lost(&it).await);
     // Whoever decides here has not met it, and what he decides is told nobody.
     let stranger = Stores::new(&it.settings).unwrap().ledger;
     let denied = stranger.decide(&[arrival(&acme, 0)], &[], now()).await.unwrap();
