@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError as DriverError;
 use rdkafka::message::Message as _;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{KafkaError, Settings};
@@ -92,17 +94,43 @@ fn reached(client: &BaseConsumer, topic: &str, partition: i32, end: i64) -> bool
     matches!(position, Some(Offset::Offset(next)) if next >= end)
 }
 
-/// Partitions with something in them, and where they end.
+/// Partitions with something in them, and where they end: two questions, however many there are.
 fn ends(client: &BaseConsumer, topic: &str, timeout: Duration) -> Result<BTreeMap<i32, i64>, KafkaError> {
-    let mut ends = BTreeMap::new();
-    for partition in partitions(client, topic, timeout)? {
-        let marks = client.fetch_watermarks(topic, partition, timeout);
-        let (start, end) = marks.map_err(KafkaError::client("asking where a topic ends"))?;
-        if start < end {
-            ends.insert(partition, end);
-        }
+    let partitions = partitions(client, topic, timeout)?;
+    if partitions.is_empty() {
+        return Ok(BTreeMap::new());
     }
+    let starts = offsets(client, topic, &partitions, Offset::Beginning, timeout)?;
+    let mut ends = offsets(client, topic, &partitions, Offset::End, timeout)?;
+    ends.retain(|partition, end| starts.get(partition) != Some(end));
     Ok(ends)
+}
+
+/// Where each of these partitions begins or ends. A partition of which no broker says so is an error: nothing that lies in
+/// it may be missed.
+fn offsets(
+    client: &BaseConsumer,
+    topic: &str,
+    partitions: &[i32],
+    edge: Offset,
+    timeout: Duration,
+) -> Result<BTreeMap<i32, i64>, KafkaError> {
+    let asking = || KafkaError::client("asking where a topic begins and ends");
+    let mut wanted = TopicPartitionList::new();
+    for partition in partitions {
+        // Where an instant would stand stand the two that mean an edge, as the protocol has them.
+        wanted.add_partition_offset(topic, *partition, edge).map_err(asking())?;
+    }
+    let found = client.offsets_for_times(wanted, timeout).map_err(asking())?;
+    let mut offsets = BTreeMap::new();
+    for element in found.elements_for_topic(topic) {
+        element.error().map_err(asking())?;
+        let Offset::Offset(at) = element.offset() else {
+            return Err(asking()(DriverError::OffsetFetch(Code::LeaderNotAvailable)));
+        };
+        offsets.insert(element.partition(), at);
+    }
+    Ok(offsets)
 }
 
 fn partitions(client: &BaseConsumer, topic: &str, timeout: Duration) -> Result<Vec<i32>, KafkaError> {

@@ -62,8 +62,10 @@ impl Acquaintance {
     /// Those of these that are strangers, who wait from now on.
     fn lacks<'a>(&mut self, workspaces: impl IntoIterator<Item = &'a WorkspaceId>) -> Vec<WorkspaceId> {
         let Self { met, strangers } = self;
-        let lacking = workspaces.into_iter().filter(|workspace| !met.contains(*workspace));
-        let lacking: Vec<WorkspaceId> = lacking.cloned().collect();
+        // A batch names the same one often: each is copied once.
+        let lacking: BTreeSet<&WorkspaceId> =
+            workspaces.into_iter().filter(|workspace| !met.contains(*workspace)).collect();
+        let lacking: Vec<WorkspaceId> = lacking.into_iter().cloned().collect();
         strangers.extend(lacking.iter().cloned());
         lacking
     }
