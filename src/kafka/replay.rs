@@ -38,42 +38,54 @@ pub async fn read_from<T: Send + 'static>(
     mut taken: T,
     mut take: impl FnMut(&mut T, &[u8], &[u8]) + Send + 'static,
 ) -> Result<(T, BTreeMap<i32, i64>), KafkaError> {
-    let (client, topic, timeout) = (reader(settings)?, topic.to_owned(), timeout(settings));
-    let work = move || {
-        let mut ends = patiently(|| ends(&client, &topic, timeout))?;
-        let next = ends.clone();
-        ends.retain(|partition, end| from.get(partition).is_none_or(|read| read < end));
-        let mut assignment = TopicPartitionList::new();
-        for partition in ends.keys() {
-            let start = from.get(partition).map_or(Offset::Beginning, |read| Offset::Offset(*read));
-            let added = assignment.add_partition_offset(&topic, *partition, start);
-            added.map_err(KafkaError::client("choosing partitions"))?;
-        }
-        if ends.is_empty() {
-            return Ok((taken, next));
-        }
-        client.assign(&assignment).map_err(KafkaError::client("choosing partitions"))?;
-        let mut silent = 0;
-        while !ends.is_empty() {
-            let Some(message) = client.poll(POLL) else {
-                silent += 1;
-                ends.retain(|partition, end| !reached(&client, &topic, *partition, *end));
-                if silent > SILENCE_POLLS_MAX {
-                    return Err(KafkaError::Silent(topic));
-                }
-                continue;
-            };
-            let Ok(message) = message else { continue }; // logged by the driver; silence ends it
-            silent = 0;
-            let last = ends.get(&message.partition()).is_some_and(|end| message.offset() + 1 >= *end);
-            take(&mut taken, message.key().unwrap_or_default(), message.payload().unwrap_or_default());
-            if last {
-                ends.remove(&message.partition());
-            }
-        }
+    let topic = topic.to_owned();
+    with_reader(settings, move |client, timeout| {
+        let next = read_until(client, &topic, timeout, &from, |key, value| take(&mut taken, key, value))?;
         Ok((taken, next))
-    };
-    tokio::task::spawn_blocking(work).await.map_err(|_| KafkaError::ThreadGone)?
+    })
+    .await
+}
+
+/// Reads from there to the end of this moment, and answers that.
+fn read_until(
+    client: &BaseConsumer,
+    topic: &str,
+    timeout: Duration,
+    from: &BTreeMap<i32, i64>,
+    mut take: impl FnMut(&[u8], &[u8]),
+) -> Result<BTreeMap<i32, i64>, KafkaError> {
+    let mut ends = patiently(|| ends(client, topic, timeout))?;
+    let next = ends.clone();
+    ends.retain(|partition, end| from.get(partition).is_none_or(|read| read < end));
+    let mut assignment = TopicPartitionList::new();
+    for partition in ends.keys() {
+        let start = from.get(partition).map_or(Offset::Beginning, |read| Offset::Offset(*read));
+        let added = assignment.add_partition_offset(topic, *partition, start);
+        added.map_err(KafkaError::client("choosing partitions"))?;
+    }
+    if ends.is_empty() {
+        return Ok(next);
+    }
+    client.assign(&assignment).map_err(KafkaError::client("choosing partitions"))?;
+    let mut silent = 0;
+    while !ends.is_empty() {
+        let Some(message) = client.poll(POLL) else {
+            silent += 1;
+            ends.retain(|partition, end| !reached(client, topic, *partition, *end));
+            if silent > SILENCE_POLLS_MAX {
+                return Err(KafkaError::Silent(topic.to_owned()));
+            }
+            continue;
+        };
+        let Ok(message) = message else { continue }; // logged by the driver; silence ends it
+        silent = 0;
+        let last = ends.get(&message.partition()).is_some_and(|end| message.offset() + 1 >= *end);
+        take(message.key().unwrap_or_default(), message.payload().unwrap_or_default());
+        if last {
+            ends.remove(&message.partition());
+        }
+    }
+    Ok(next)
 }
 
 /// Leaders move, and of a new topic brokers learn a moment after it was made.
@@ -142,10 +154,10 @@ fn partitions(client: &BaseConsumer, topic: &str, timeout: Duration) -> Result<V
 
 /// The next offset of each partition of the events topic that the group has committed.
 pub async fn committed(settings: &Settings) -> Result<BTreeMap<i32, i64>, KafkaError> {
-    let (client, topic, timeout) = (reader(settings)?, settings.topics.events.clone(), timeout(settings));
-    let work = move || {
+    let topic = settings.topics.events.clone();
+    with_reader(settings, move |client, timeout| {
         let mut wanted = TopicPartitionList::new();
-        for partition in partitions(&client, &topic, timeout)? {
+        for partition in partitions(client, &topic, timeout)? {
             wanted.add_partition(&topic, partition);
         }
         let found = patiently(|| {
@@ -157,17 +169,25 @@ pub async fn committed(settings: &Settings) -> Result<BTreeMap<i32, i64>, KafkaE
             _ => None,
         };
         Ok(found.to_topic_map().into_iter().filter_map(offset).collect())
-    };
-    tokio::task::spawn_blocking(work).await.map_err(|_| KafkaError::ThreadGone)?
+    })
+    .await
 }
 
-fn reader(settings: &Settings) -> Result<BaseConsumer, KafkaError> {
+/// Works with a reader of its own, on a thread that may wait. Closing it takes a tenth of a second, for which nobody
+/// waits.
+async fn with_reader<T: Send + 'static>(
+    settings: &Settings,
+    work: impl FnOnce(&BaseConsumer, Duration) -> Result<T, KafkaError> + Send + 'static,
+) -> Result<T, KafkaError> {
     let mut config = settings.client();
     config.set("group.id", &settings.group).set("enable.auto.commit", "false");
     config.set("enable.partition.eof", "false").set("auto.offset.reset", "earliest");
-    config.create().map_err(KafkaError::client("making a reader"))
-}
-
-fn timeout(settings: &Settings) -> Duration {
-    Duration::from_millis(settings.topics.request_timeout_ms)
+    let client: BaseConsumer = config.create().map_err(KafkaError::client("making a reader"))?;
+    let timeout = Duration::from_millis(settings.topics.request_timeout_ms);
+    let work = move || {
+        let answer = work(&client, timeout);
+        tokio::task::spawn_blocking(move || drop(client));
+        answer
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| KafkaError::ThreadGone)?
 }
