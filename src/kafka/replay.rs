@@ -118,8 +118,8 @@ fn ends(client: &BaseConsumer, topic: &str, timeout: Duration) -> Result<BTreeMa
     Ok(ends)
 }
 
-/// Where each of these partitions begins or ends. A partition of which no broker says so is an error: nothing that lies in
-/// it may be missed.
+/// Where each of these partitions begins or ends. One of which no broker says so is an error: nothing that lies
+/// in it may be missed.
 fn offsets(
     client: &BaseConsumer,
     topic: &str,
